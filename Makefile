@@ -1,0 +1,66 @@
+# Everything a contributor types. `make` alone prints this list.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+UV ?= uv
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_FLAGS := --quiet --disable-pip-version-check
+ARGS ?=
+
+.PHONY: help setup run test check format bench docs lock clean
+
+help: ## Print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+setup: $(VENV)/.ready ## Make .venv with everything in requirements.lock
+
+run: $(VENV)/.ready ## Start the service with a simulated Slack workspace and print its address (ARGS="--say hello")
+	@$(BIN)/slack-mcp demo $(ARGS)
+
+test: $(VENV)/.ready ## Run all tests (ARGS="tests/unit -k sealing")
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.ready ## Format, lint, types, floors, dependencies
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy src tests
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/lint-imports
+	$(BIN)/deptry src
+
+format: $(VENV)/.ready ## Format and mend what can be mended
+	$(BIN)/ruff check --fix --exit-zero .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.ready ## Measure the webhook against Bolt for Python, and the directory
+	$(BIN)/python -m bench $(ARGS)
+
+docs: $(VENV)/.ready ## Write docs/settings.md from the settings
+	$(BIN)/slack-mcp docs settings > docs/settings.md
+
+lock: ## Resolve requirements.lock again (needs uv; ARGS="--upgrade")
+	$(UV) pip compile pyproject.toml --group dev --extra openai --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-annotate --no-header --quiet --output-file requirements.lock $(ARGS)
+
+clean: ## Remove .venv and caches; data/ stays
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.*
+
+# Made afresh whenever the lock changes, so that nothing stays behind that is not in it.
+# Some systems ship Python without ensurepip: there the pip from outside fills the environment.
+$(VENV)/.locked: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "slack-mcp needs Python 3.11 or newer, and '$(PYTHON)' is $$($(PYTHON) --version 2>&1): try 'make PYTHON=python3.11 …'." >&2; \
+		exit 1; }
+	@echo "Making $(VENV) from requirements.lock (once, a minute or two)"
+	@$(PYTHON) -m venv --clear $(VENV) >/dev/null 2>&1 || $(PYTHON) -m venv --clear --without-pip $(VENV)
+	@if [ -x $(BIN)/pip ]; then pip="$(BIN)/python -m pip"; else pip="$(PYTHON) -m pip --python $(BIN)/python"; fi; \
+		$$pip install $(PIP_FLAGS) --require-hashes -r requirements.lock
+	@touch $@
+
+$(VENV)/.ready: $(VENV)/.locked pyproject.toml
+	@if [ -x $(BIN)/pip ]; then pip="$(BIN)/python -m pip"; else pip="$(PYTHON) -m pip --python $(BIN)/python"; fi; \
+		$$pip install $(PIP_FLAGS) --no-deps --no-build-isolation --editable .
+	@touch $@

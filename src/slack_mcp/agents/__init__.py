@@ -1,0 +1,1 @@
+"""Whoever writes the answers: one file per backend, all behind `ports.agent`."""

@@ -1,0 +1,1 @@
+"""The tenants: the one door to a connection, and the ways to save one."""

@@ -1,0 +1,1 @@
+"""The vocabulary of the service: ids, records, errors, secrets and time. No I/O, no third-party imports."""

@@ -1,0 +1,1 @@
+"""Mesh (Studio): its tokens, its management tools and its agents' streams."""

@@ -1,0 +1,1 @@
+"""Slack's Web API with one connection's token."""

@@ -1,0 +1,1 @@
+"""The database, PostgreSQL or SQLite: the only room that knows SQL."""

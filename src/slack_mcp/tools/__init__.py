@@ -1,0 +1,1 @@
+"""The MCP face: tools for MCP clients and for Mesh."""

@@ -1,0 +1,1 @@
+"""The HTTP face: bytes in, one call, a status out. No rules of its own."""
