@@ -1,0 +1,250 @@
+"""The records that the rooms pass to each other."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from slack_mcp.core.ids import ChannelId, ConnectionId, EventId, PodId, TeamId, Ts, UserId
+from slack_mcp.core.secret import Secret
+
+
+class AgentBackend(StrEnum):
+    """Who writes the bot's answers."""
+
+    ECHO = "echo"
+    OPENAI = "openai"
+    MESH = "mesh"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionSettings:
+    """What a tenant may choose beside its credentials; kept as JSON in `slack_connections.settings`.
+
+    Attributes:
+        agent: the backend that answers; None leaves it to `DEFAULT_AGENT`.
+        allowed_channels: the channels in which the bot may speak; empty means all. Direct messages are not affected.
+        language: the catalogue of the bot's own sentences, `en` or `pt-BR`.
+        thread_timeout_min: minutes of silence after which a thread's history is no longer sent to the agent.
+    """
+
+    agent: AgentBackend | None = None
+    allowed_channels: tuple[ChannelId, ...] = ()
+    language: str = "en"
+    thread_timeout_min: int = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """One tenant, with its secrets in the clear: lives in memory only.
+
+    Attributes:
+        version: grows by one with every saved change; announced to the other pods.
+        previous_signing_secret: still accepted until `previous_signing_secret_until_s` (unix seconds).
+        mesh_token: the last short-lived token Mesh sent with a configuration.
+        mesh_api_key: the API key made from it, which does not expire.
+        disabled: deliveries are acknowledged and journalled as skipped, the bot is silent.
+    """
+
+    connection_id: ConnectionId
+    organization_id: str
+    mesh_url: str
+    bot_token: Secret
+    signing_secret: Secret
+    mesh_token: Secret | None = None
+    mesh_api_key: Secret | None = None
+    mesh_api_key_id: str | None = None
+    organization_slug: str | None = None
+    model_provider_id: str | None = None
+    model_id: str | None = None
+    agent_id: str | None = None
+    system_prompt: str | None = None
+    team_id: TeamId | None = None
+    team_name: str | None = None
+    bot_user_id: UserId | None = None
+    bot_id: str | None = None
+    api_app_id: str | None = None
+    connection_name: str | None = None
+    previous_signing_secret: Secret | None = None
+    previous_signing_secret_until_s: float | None = None
+    settings: ConnectionSettings = field(default_factory=ConnectionSettings)
+    version: int = 1
+    disabled: bool = False
+    configured_at: str = ""
+    updated_at: str = ""
+
+
+class EventState(StrEnum):
+    """Where a journalled event stands. `running` is not stored: it is the first unfinished event of a held lane."""
+
+    RECEIVED = "received"
+    WAITING = "waiting"
+    DONE = "done"
+    SKIPPED = "skipped"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One event as it goes into the journal, before the 200.
+
+    Attributes:
+        lane: channel and thread root; events of one lane run one after the other.
+        payload: the verified body, clear; the store seals it.
+        retry_num: Slack's `X-Slack-Retry-Num`, kept as data and never used to drop an event.
+    """
+
+    connection_id: ConnectionId
+    event_id: EventId
+    lane: str
+    event_type: str
+    payload: bytes
+    retry_num: int = 0
+    retry_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalledEvent:
+    """One event taken from the journal to be worked on.
+
+    Attributes:
+        id: the journal's own number; its order is the order of work within a lane.
+        attempts: how often it was tried and failed.
+        received_at_ms: unix milliseconds by the database's clock.
+        redone: a pod may have worked on it before (a retry, or a take-over): look for traces before acting.
+    """
+
+    id: int
+    connection_id: ConnectionId
+    event_id: EventId
+    lane: str
+    event_type: str
+    payload: bytes
+    attempts: int
+    received_at_ms: int
+    redone: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A lane that this pod may work on.
+
+    Attributes:
+        lane_id: the lane row's number, never reused.
+        fence: grows with each claim of the row; a write with an older one is refused.
+        takeovers: how often in a row the lane was taken from a pod that died without finishing an event.
+        events: the lane's first unfinished events, in order.
+    """
+
+    lane_id: int
+    fence: int
+    connection_id: ConnectionId
+    lane: str
+    takeovers: int
+    events: tuple[JournalledEvent, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How the work on one event ended.
+
+    Attributes:
+        state: DONE, SKIPPED, WAITING or DEAD.
+        reason: a short constant word (`own_message`, `answered`) or an error's code; never text of a message.
+        detail: an error's message, for `dead` and `waiting`.
+        retry_after_s: for WAITING, seconds until the next attempt.
+        counts: whether this attempt counts against the limit (a rate limit does not).
+    """
+
+    state: EventState
+    reason: str
+    detail: str | None = None
+    retry_after_s: float = 0.0
+    counts: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """Outcomes of one lane's events, to be written under the lane's fence.
+
+    Attributes:
+        outcomes: by journal id.
+        release: give the lane back; otherwise the store returns the lane's next events.
+    """
+
+    claim: Claim
+    outcomes: tuple[tuple[JournalledEvent, Outcome], ...]
+    release: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalBacklog:
+    """What is unfinished in the journal.
+
+    Attributes:
+        unfinished: events received or waiting.
+        oldest_age_s: age of the oldest of them in seconds, 0 without any.
+        dead: events that were given up.
+    """
+
+    unfinished: int
+    oldest_age_s: float
+    dead: int
+
+
+class TurnState(StrEnum):
+    """How far an answer has come."""
+
+    STARTED = "started"
+    PLACED = "placed"
+    ANSWERED = "answered"
+    FINISHED = "finished"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """One message that the bot answers: the same for its app_mention and its message event.
+
+    Attributes:
+        event_id: the event that owns the turn.
+        thread_ts: the thread's root, in which the answer stands.
+        answer_ts: the placeholder's ts, which becomes the answer's.
+        question: what the agent was asked, clear in memory, sealed in the database.
+        answer: the finished answer, None until the agent has ended.
+        notice: a constant word for what the bot said instead of an answer, such as `agent_not_configured`.
+    """
+
+    connection_id: ConnectionId
+    channel_id: ChannelId
+    message_ts: Ts
+    thread_ts: Ts
+    event_id: EventId
+    user_id: UserId | None
+    state: TurnState
+    question: str
+    answer_ts: Ts | None = None
+    answer: str | None = None
+    notice: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionChange:
+    """A committed change of a connection, as announced to every pod."""
+
+    connection_id: ConnectionId
+    version: int
+    pod_id: PodId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheStats:
+    """What the directory's cache has done since the start."""
+
+    hits: int
+    misses: int
+    loads: int
+    invalidations: int
+    size: int
+
+
+JsonObject = Mapping[str, Any]

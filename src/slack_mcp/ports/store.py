@@ -1,0 +1,153 @@
+"""The database, as the rooms see it. Every method may raise `StoreUnavailableError`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from slack_mcp.core.ids import ChannelId, ConnectionId, PodId, TeamId, Ts
+from slack_mcp.core.model import (
+    Claim,
+    Connection,
+    Delivery,
+    JournalBacklog,
+    JournalledEvent,
+    Settlement,
+    Turn,
+)
+
+
+class ConnectionStore(Protocol):
+    """Connections as the database has them; secrets are sealed on the way in and opened on the way out."""
+
+    async def load_connection(self, connection_id: ConnectionId) -> Connection | None:
+        """Return the connection, or None when there is none with this id."""
+        ...
+
+    async def load_connection_ids_of_team(self, team_id: TeamId) -> Sequence[tuple[ConnectionId, str | None]]:
+        """Return (connection_id, api_app_id or None) of each connection of a workspace."""
+        ...
+
+    async def list_connections(self) -> Sequence[Connection]:
+        """Return all connections, by id."""
+        ...
+
+    async def count_connections(self) -> tuple[int, int]:
+        """Return (connections, connections that hold a Mesh API key)."""
+        ...
+
+    async def save_connection(self, connection: Connection) -> Connection:
+        """Insert or replace the connection, raise its version by one, and announce the change with the commit.
+
+        Returns the connection as saved, with its new version and times.
+        """
+        ...
+
+    async def remove_connection(self, connection_id: ConnectionId) -> bool:
+        """Delete the connection, its turns and its secrets, and announce it. False when there was none.
+
+        Unfinished events stay in the journal: each ends as skipped when it is claimed.
+        """
+        ...
+
+
+class Journal(Protocol):
+    """The journal of events, and the claims on its lanes."""
+
+    async def append(self, deliveries: Sequence[Delivery]) -> Sequence[bool]:
+        """Write the deliveries in one transaction; True for each that is new, False for each already journalled.
+
+        When this returns, the events are durable and their lanes can be claimed.
+        """
+        ...
+
+    async def claim(
+        self, pod_id: PodId, *, max_lanes: int, lanes_per_connection: int, lease_s: float, events_per_lane: int
+    ) -> Sequence[Claim]:
+        """Claim up to `max_lanes` lanes that are due and free, or whose lease has run out.
+
+        A connection never holds more than about `lanes_per_connection` lanes over all pods, so that a busy tenant
+        leaves room for the others.
+        """
+        ...
+
+    async def renew(self, pod_id: PodId, claims: Sequence[Claim], *, lease_s: float) -> Sequence[Claim]:
+        """Extend the leases; returns the claims that are still this pod's. The missing ones are lost."""
+        ...
+
+    async def settle(
+        self, settlements: Sequence[Settlement], *, events_per_lane: int
+    ) -> Sequence[Sequence[JournalledEvent] | None]:
+        """Write outcomes under their fences, in one transaction.
+
+        Returns, for each settlement: the lane's next events (the lane stays claimed), or an empty sequence when the
+        lane was given back (it had no more work due), or None when the lease was lost and nothing was written.
+        """
+        ...
+
+    async def load_backlog(self) -> JournalBacklog:
+        """Return what is unfinished."""
+        ...
+
+    async def delete_finished(self, *, done_before_s: float, dead_before_s: float, limit: int) -> int:
+        """Delete up to `limit` events that ended longer ago than the ages given in seconds; returns how many."""
+        ...
+
+    async def notify_work(self) -> None:
+        """Wake the other pods: there is more due than this pod can take."""
+        ...
+
+
+class TurnStore(Protocol):
+    """The turns: which message is answered by which event, and how far the answer has come."""
+
+    async def begin_turn(self, turn: Turn) -> Turn:
+        """Insert the turn unless the message has one already; returns the one that stands."""
+        ...
+
+    async def save_turn(self, turn: Turn, claim: Claim) -> None:
+        """Store the turn's state, answer_ts, answer and notice.
+
+        Raises:
+            LeaseLostError: the lane belongs to another pod now; nothing was written.
+        """
+        ...
+
+    async def has_turn_in_thread(self, connection_id: ConnectionId, channel_id: ChannelId, thread_ts: Ts) -> bool:
+        """Tell whether the bot takes part in this thread."""
+        ...
+
+    async def has_notice_in_thread(
+        self, connection_id: ConnectionId, channel_id: ChannelId, thread_ts: Ts, notice: str
+    ) -> bool:
+        """Tell whether the bot has already given this notice in the thread."""
+        ...
+
+    async def load_history(
+        self, connection_id: ConnectionId, channel_id: ChannelId, thread_ts: Ts, *, limit: int, max_age_s: float
+    ) -> Sequence[Turn]:
+        """Return the thread's last answered turns, oldest first.
+
+        A thread that was silent for longer than `max_age_s` starts afresh: turns before the silence are left out.
+        """
+        ...
+
+
+class StoreHealth(Protocol):
+    """What the health routes ask of the database."""
+
+    @property
+    def dialect(self) -> str:
+        """`postgresql` or `sqlite`."""
+        ...
+
+    async def ping(self) -> None:
+        """Return when the database answers."""
+        ...
+
+    async def load_schema_revision(self) -> Mapping[str, str | None]:
+        """Return {"current": …, "head": …}."""
+        ...
+
+    @property
+    def listening(self) -> bool:
+        """Whether changes announced by other pods are being heard."""
+        ...

@@ -1,0 +1,296 @@
+"""Slack's event envelopes, read just as far as routing and answering need.
+
+Source: https://docs.slack.dev/apis/events-api and https://docs.slack.dev/reference/events.
+
+Messages are read strictly. Of every other event only the envelope and the event's type are required: Slack adds kinds
+and changes shapes, and a correctly signed event that nobody here understands is still acknowledged.
+"""
+
+import re
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from slack_mcp.core.errors import MalformedBodyError
+from slack_mcp.core.ids import ChannelId, EventId, TeamId, Ts, UserId
+
+MESSAGE_TYPES: Final = frozenset({"message", "app_mention"})
+EDIT_SUBTYPES: Final = frozenset({"message_changed", "message_deleted"})
+
+# Ids and types become index columns and log values, so they are held to what Slack sends: short and plain. One
+# tenant's NUL or 1 MiB "id" would otherwise fail the commit that it shares with other tenants.
+_WORD: Final = re.compile(r"[\x21-\x7e]{1,128}")
+
+
+class UrlVerification(msgspec.Struct, frozen=True, kw_only=True):
+    """Slack asks whether this address is ours. Source: https://docs.slack.dev/reference/events/url_verification.
+
+    Attributes:
+        challenge: to be sent back as it is.
+    """
+
+    challenge: str
+
+
+class AppRateLimited(msgspec.Struct, frozen=True, kw_only=True):
+    """Slack holds events back. Source: https://docs.slack.dev/reference/events/app_rate_limited.
+
+    Attributes:
+        minute_rate_limited: the unix seconds of the minute, None when Slack did not say.
+    """
+
+    team_id: TeamId | None
+    api_app_id: str | None
+    minute_rate_limited: int | None
+
+
+class OtherEnvelope(msgspec.Struct, frozen=True, kw_only=True):
+    """Correctly signed and of no interest: acknowledged, nothing is stored."""
+
+    envelope_type: str
+
+
+class EventCallback(msgspec.Struct, frozen=True, kw_only=True):
+    """One event.
+
+    Attributes:
+        team_id: the workspace it was delivered for; an organization's id when Slack names no workspace.
+        event_type: `event.type`, such as `app_mention`.
+        channel_id: `event.channel`, also where Slack sends an object, or the channel of the item reacted to.
+        user_id, bot_id, app_id: the author, as far as Slack says.
+        ts: of the message; for an edit or deletion, of the message that was edited or deleted; for a reaction, of the
+            message reacted to.
+        thread_ts: the root of the thread that `ts` is in, None outside of a thread.
+        parent_user_id: who wrote the thread's root.
+        channel_type: `channel`, `group`, `im` or `mpim`, on messages.
+        text: of a message, as Slack escapes it; empty when there is none.
+    """
+
+    team_id: TeamId | None
+    enterprise_id: str | None = None
+    api_app_id: str | None = None
+    event_id: EventId
+    event_type: str
+    subtype: str | None = None
+    channel_id: ChannelId | None = None
+    user_id: UserId | None = None
+    bot_id: str | None = None
+    app_id: str | None = None
+    ts: Ts | None = None
+    thread_ts: Ts | None = None
+    parent_user_id: UserId | None = None
+    channel_type: str | None = None
+    text: str = ""
+
+
+Envelope: TypeAlias = UrlVerification | EventCallback | AppRateLimited | OtherEnvelope
+
+
+class _Authorization(msgspec.Struct):
+    team_id: Any = None
+    enterprise_id: Any = None
+
+
+class _WireEvent(msgspec.Struct):
+    type: str
+    subtype: Any = None
+    channel: Any = None
+    channel_id: Any = None
+    user: Any = None
+    bot_id: Any = None
+    app_id: Any = None
+    ts: Any = None
+    deleted_ts: Any = None
+    thread_ts: Any = None
+    parent_user_id: Any = None
+    channel_type: Any = None
+    text: Any = None
+    item: Any = None
+    message: Any = None
+    previous_message: Any = None
+
+
+class _WireEnvelope(msgspec.Struct):
+    type: str
+    challenge: Any = None
+    team_id: Any = None
+    enterprise_id: Any = None
+    context_team_id: Any = None
+    api_app_id: Any = None
+    event_id: Any = None
+    event: _WireEvent | None = None
+    authorizations: list[_Authorization] | None = None
+    minute_rate_limited: Any = None
+
+
+class _Routing(msgspec.Struct):
+    team_id: Any = None
+    enterprise_id: Any = None
+    context_team_id: Any = None
+    api_app_id: Any = None
+    authorizations: Any = None
+
+
+_ENVELOPE: Final = msgspec.json.Decoder(_WireEnvelope)
+_ROUTING: Final = msgspec.json.Decoder(_Routing)
+
+
+def parse_envelope(body: bytes) -> Envelope:
+    """Return what a verified body says.
+
+    Raises:
+        MalformedBodyError: not UTF-8, not JSON, not an object, nested absurdly deep, or a required field is missing or
+            of the wrong type. The message names the field and shows nothing of the content.
+    """
+    wire = _decode(body)
+    match wire.type:
+        case "event_callback":
+            return _read_event_callback(wire)
+        case "url_verification":
+            if not isinstance(wire.challenge, str):
+                raise _missing("challenge")
+            return UrlVerification(challenge=wire.challenge)
+        case "app_rate_limited":
+            minute = wire.minute_rate_limited
+            return AppRateLimited(
+                team_id=_read_team_id(wire),
+                api_app_id=_word(wire.api_app_id),
+                minute_rate_limited=minute if type(minute) is int else None,
+            )
+        case _:
+            return OtherEnvelope(envelope_type=_word(wire.type) or "unreadable")
+
+
+def peek_routing(body: bytes) -> tuple[TeamId | None, str | None]:
+    """Return (team_id, api_app_id) as an unverified body claims them, each None when it says nothing usable.
+
+    Good for nothing but choosing the secret with which the body is then verified; never raises.
+    """
+    try:
+        wire = _ROUTING.decode(body)
+    except (ValueError, RecursionError):
+        return None, None
+    return _read_team_id(wire), _word(wire.api_app_id)
+
+
+def get_lane(event: EventCallback) -> str:
+    """Return the lane in which the event is worked on: channel and thread root, else channel and event type.
+
+    Whatever concerns one thread (messages, edits, deletions, a reaction to its root) shares a lane and keeps its order.
+    """
+    root = event.thread_ts or event.ts
+    return f"{event.channel_id or '-'}:{(event.channel_id and root) or event.event_type}"
+
+
+def _decode(body: bytes) -> _WireEnvelope:
+    try:
+        str(body, "utf-8")  # the decoder does not look into the strings that it skips
+        return _ENVELOPE.decode(body)
+    except UnicodeDecodeError:
+        raise MalformedBodyError("The body is not UTF-8.") from None
+    except RecursionError:
+        raise MalformedBodyError("The body is nested too deep.") from None
+    except msgspec.ValidationError as error:
+        raise MalformedBodyError(f"The body is not a Slack envelope: {error}.") from None
+    except msgspec.DecodeError:
+        raise MalformedBodyError("The body is not JSON.") from None
+
+
+def _read_event_callback(wire: _WireEnvelope) -> EventCallback:
+    event = wire.event
+    if event is None:
+        raise _missing("event")
+    event_id = _word(wire.event_id)
+    if event_id is None:
+        raise _missing("event_id")
+    event_type = _word(event.type)
+    if event_type is None:
+        raise _missing("event.type")
+    subtype = _word(event.subtype)
+    if event_type in MESSAGE_TYPES and subtype is None:
+        _check_message(event)
+    ts, thread_ts = _read_root(event, subtype)
+    return EventCallback(
+        team_id=_read_team_id(wire),
+        enterprise_id=_word(wire.enterprise_id),
+        api_app_id=_word(wire.api_app_id),
+        event_id=EventId(event_id),
+        event_type=event_type,
+        subtype=subtype,
+        channel_id=_read_channel_id(event),
+        user_id=_user(event.user),
+        bot_id=_word(event.bot_id),
+        app_id=_word(event.app_id),
+        ts=ts,
+        thread_ts=thread_ts,
+        parent_user_id=_user(event.parent_user_id),
+        channel_type=_word(event.channel_type),
+        text=event.text if isinstance(event.text, str) else "",
+    )
+
+
+def _check_message(event: _WireEvent) -> None:
+    for name in ("channel", "ts"):
+        if _word(getattr(event, name)) is None:
+            raise _missing(f"event.{name}")
+    for name in ("user", "bot_id", "app_id", "thread_ts", "parent_user_id", "channel_type"):
+        value = getattr(event, name)
+        if value is not None and _word(value) is None:
+            raise _missing(f"event.{name}")
+    if event.text is not None and not isinstance(event.text, str):
+        raise _missing("event.text")
+
+
+def _read_root(event: _WireEvent, subtype: str | None) -> tuple[Ts | None, Ts | None]:
+    """Return (ts, thread_ts) of the message that the event is about."""
+    if subtype in EDIT_SUBTYPES:
+        for inner in (event.message, event.previous_message):
+            if isinstance(inner, dict) and _word(inner.get("ts")) is not None:
+                return _ts(inner["ts"]), _ts(inner.get("thread_ts"))
+        return _ts(event.deleted_ts), None
+    if event.ts is None and isinstance(event.item, dict):
+        return _ts(event.item.get("ts")), None
+    return _ts(event.ts), _ts(event.thread_ts)
+
+
+def _read_channel_id(event: _WireEvent) -> ChannelId | None:
+    for value in (event.channel, event.channel_id, event.item):
+        found = value
+        if isinstance(value, dict):  # channel_created, channel_rename: an object; reaction_added: an item in a channel
+            found = value.get("channel") if value is event.item else value.get("id")
+        word = _word(found)
+        if word is not None:
+            return ChannelId(word)
+    return None
+
+
+def _read_team_id(wire: _WireEnvelope | _Routing) -> TeamId | None:
+    """Return the workspace; for an organization-wide event that names none, the organization."""
+    candidates: list[Any] = [wire.team_id]
+    first = wire.authorizations[0] if isinstance(wire.authorizations, list) and wire.authorizations else None
+    if isinstance(first, dict):
+        candidates += [first.get("team_id"), wire.context_team_id, wire.enterprise_id, first.get("enterprise_id")]
+    elif isinstance(first, _Authorization):
+        candidates += [first.team_id, wire.context_team_id, wire.enterprise_id, first.enterprise_id]
+    else:
+        candidates += [wire.context_team_id, wire.enterprise_id]
+    return next((TeamId(word) for value in candidates if (word := _word(value)) is not None), None)
+
+
+def _word(value: Any) -> str | None:
+    return value if isinstance(value, str) and _WORD.fullmatch(value) else None
+
+
+def _ts(value: Any) -> Ts | None:
+    word = _word(value)
+    return None if word is None else Ts(word)
+
+
+def _user(value: Any) -> UserId | None:
+    """Return the user's id; user_change and team_join send the whole user."""
+    word = _word(value.get("id") if isinstance(value, dict) else value)
+    return None if word is None else UserId(word)
+
+
+def _missing(field: str) -> MalformedBodyError:
+    return MalformedBodyError(f"The field {field} is missing or not of the expected type.")

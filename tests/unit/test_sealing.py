@@ -1,0 +1,157 @@
+"""Sealed values come back as they went in, and nowhere else."""
+
+import base64
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slack_mcp.core.errors import SealingError, SettingsError
+from slack_mcp.core.ids import ConnectionId
+from slack_mcp.sealing import KeyRing, Sealer
+
+RING = KeyRing({"new": b"n" * 32, "old": b"o" * 32})
+SEALER = Sealer(RING)
+CLEAR = Sealer(None)
+HERE = ConnectionId("conn_a")
+ids = st.text(min_size=1, max_size=20).map(ConnectionId)
+columns = st.text(min_size=1, max_size=20)
+texts = st.text() | st.text().map("sealed:".__add__) | st.text().map("sealed:v1:new:".__add__)
+blobs = st.binary() | st.binary().map(b"\x00sl".__add__) | st.binary().map(b"\x00sl\x01\x03new".__add__)
+
+
+@given(connection_id=ids, column=columns, clear=texts, sealer=st.sampled_from([SEALER, CLEAR]))
+def test_every_text_comes_back_as_it_went_in(
+    connection_id: ConnectionId, column: str, clear: str, sealer: Sealer
+) -> None:
+    assert sealer.open(connection_id, column, sealer.seal(connection_id, column, clear)) == clear
+
+
+@given(connection_id=ids, column=columns, clear=blobs, sealer=st.sampled_from([SEALER, CLEAR]))
+def test_all_bytes_come_back_as_they_went_in(
+    connection_id: ConnectionId, column: str, clear: bytes, sealer: Sealer
+) -> None:
+    assert sealer.open_bytes(connection_id, column, sealer.seal_bytes(connection_id, column, clear)) == clear
+
+
+@given(place=st.tuples(ids, columns), other=st.tuples(ids, columns))
+def test_a_value_opens_only_in_its_own_place(place: tuple[ConnectionId, str], other: tuple[ConnectionId, str]) -> None:
+    sealed = SEALER.seal(*place, "value")
+    sealed_bytes = SEALER.seal_bytes(*place, b"value")
+    if place == other:
+        assert SEALER.open(*other, sealed) == "value"
+        return
+    with pytest.raises(SealingError):
+        SEALER.open(*other, sealed)
+    with pytest.raises(SealingError):
+        SEALER.open_bytes(*other, sealed_bytes)
+
+
+def test_names_that_run_together_are_different_places() -> None:
+    sealed = SEALER.seal(ConnectionId("ab"), "c", "value")
+    with pytest.raises(SealingError):
+        SEALER.open(ConnectionId("a"), "bc", sealed)
+
+
+@given(data=st.data(), clear=st.binary(max_size=40))
+def test_any_changed_byte_after_the_header_is_noticed(data: st.DataObject, clear: bytes) -> None:
+    sealed = bytearray(SEALER.seal_bytes(HERE, "payload", clear))
+    at = data.draw(st.integers(min_value=4, max_value=len(sealed) - 1))
+    sealed[at] ^= data.draw(st.integers(min_value=1, max_value=255))
+    with pytest.raises(SealingError):
+        SEALER.open_bytes(HERE, "payload", bytes(sealed))
+
+
+@given(data=st.data())
+def test_any_changed_character_of_a_sealed_text_is_noticed(data: st.DataObject) -> None:
+    sealed = SEALER.seal(HERE, "bot_token", "xoxb-canary")
+    at = data.draw(st.integers(min_value=len("sealed:v1:new:"), max_value=len(sealed) - 1))
+    other = data.draw(st.characters(codec="ascii").filter(lambda char: char != sealed[at]))
+    changed = sealed[:at] + other + sealed[at + 1 :]
+    with pytest.raises(SealingError):
+        SEALER.open(HERE, "bot_token", changed)
+
+
+@given(length=st.integers(min_value=0, max_value=40))
+def test_cut_values_are_refused_or_not_sealed_at_all(length: int) -> None:
+    sealed = SEALER.seal_bytes(HERE, "payload", b"canary")[:length]
+    if len(sealed) < 4:
+        assert SEALER.open_bytes(HERE, "payload", sealed) == sealed
+        return
+    with pytest.raises(SealingError):
+        SEALER.open_bytes(HERE, "payload", sealed)
+
+
+def test_the_same_value_never_looks_the_same_twice() -> None:
+    assert SEALER.seal(HERE, "bot_token", "x") != SEALER.seal(HERE, "bot_token", "x")
+
+
+def test_an_earlier_key_still_opens_and_the_first_one_seals() -> None:
+    old = Sealer(KeyRing({"old": b"o" * 32})).seal(HERE, "bot_token", "value")
+    assert SEALER.open(HERE, "bot_token", old) == "value"
+    assert SEALER.seal(HERE, "bot_token", "value").startswith("sealed:v1:new:")
+
+
+@pytest.mark.parametrize("sealer", [CLEAR, Sealer(KeyRing({"other": b"x" * 32}))])
+def test_a_key_that_is_not_on_the_ring_is_named_and_nothing_else(sealer: Sealer) -> None:
+    sealed = SEALER.seal(HERE, "bot_token", "canary")
+    with pytest.raises(SealingError) as caught:
+        sealer.open(HERE, "bot_token", sealed)
+    said = str(caught.value)
+    assert "key new" in said
+    assert "bot_token" in said
+    assert "canary" not in said
+    assert sealed.rpartition(":")[2] not in said
+    assert HERE not in said
+
+
+def test_an_unreadable_key_id_is_not_repeated() -> None:
+    with pytest.raises(SealingError, match="unreadable key id"):
+        SEALER.open(HERE, "bot_token", "sealed:v1:a b:xoxb-canary")
+
+
+@pytest.mark.parametrize("stored", ["xoxb-clear", "", "sealed", "sealed:v9:who:knows"])
+def test_what_is_not_sealed_opens_as_it_is(stored: str) -> None:
+    assert SEALER.open(HERE, "bot_token", stored) == stored
+
+
+def test_without_keys_values_stay_clear() -> None:
+    assert CLEAR.seal(HERE, "bot_token", "xoxb-1") == "xoxb-1"
+    assert CLEAR.seal_bytes(HERE, "payload", b"{}") == b"{}"
+    assert not CLEAR.seals
+    assert SEALER.seals
+
+
+@given(
+    keys=st.dictionaries(
+        st.from_regex(r"[A-Za-z0-9_.-]{1,32}", fullmatch=True), st.binary(min_size=32, max_size=32), min_size=1
+    )
+)
+def test_a_ring_is_written_and_read_back(keys: dict[str, bytes]) -> None:
+    ring = KeyRing.parse(KeyRing(keys).reveal())
+    assert list(ring.key_ids) == list(keys)
+    assert ring.active_key_id == next(iter(keys))
+    assert Sealer(ring).open(HERE, "c", Sealer(KeyRing(keys)).seal(HERE, "c", "v")) == "v"
+
+
+def test_url_safe_and_unpadded_keys_are_taken() -> None:
+    text = base64.urlsafe_b64encode(b"\xff" * 32).decode().rstrip("=")
+    assert KeyRing.parse(f" k1:{text} , k2:{text}\n").key_ids == ("k1", "k2")
+
+
+def test_all_mistakes_in_a_ring_are_told_without_the_keys() -> None:
+    good = base64.b64encode(b"k" * 32).decode()
+    with pytest.raises(SettingsError) as caught:
+        KeyRing.parse(f"a:{good},a:{good},b:c2hvcnQ=,canary,d:***,:{good}")
+    assert len(caught.value.problems) == 5
+    assert good not in str(caught.value)
+    assert "canary" not in str(caught.value)
+    assert "the id a is there twice" in caught.value.problems[0]
+
+
+def test_a_ring_does_not_print_its_keys() -> None:
+    ring = KeyRing.generate("k1")
+    assert repr(ring) == "KeyRing(k1)"
+    assert ring.reveal().startswith("k1:")
+    with pytest.raises(ValueError, match="at least one"):
+        KeyRing({})
