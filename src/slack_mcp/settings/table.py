@@ -1,0 +1,407 @@
+"""All settings, each with its unit, default and limits. This is the only reader of the environment.
+
+The file is long because the table is one: docs/settings.md is made from it.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple, Self
+
+from pydantic import ValidationError, field_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from slack_mcp.core.errors import SettingsError
+from slack_mcp.core.model import AgentBackend
+from slack_mcp.core.secret import Secret
+from slack_mcp.sealing import KeyRing
+from slack_mcp.settings.kinds import (
+    A_WEB_URL,
+    ApiUrl,
+    KeysText,
+    LogFormat,
+    LogLevel,
+    SecretText,
+    TextList,
+    TokenText,
+    WebUrl,
+    WebUrlList,
+    get_extra,
+    get_name,
+    is_secret,
+    render_expected,
+    setting,
+)
+from slack_mcp.settings.sources import collect
+from slack_mcp.store.url import DatabaseUrl, parse_database_url
+
+SERVER: Final = "Server"
+DATABASE: Final = "Database"
+KEYS: Final = "Keys"
+MCP: Final = "MCP and Mesh"
+SLACK: Final = "Slack"
+AGENTS: Final = "Agents"
+WORK: Final = "Tuning: work"
+REST: Final = "Tuning: connections, storage, shutdown"
+MAX_PORT: Final = 65535
+
+
+class Settings(BaseSettings):
+    """Everything that may be set. Made by `Settings.from_env`; its `repr` shows no secret."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True, validate_default=False
+    )
+
+    host: str = setting(
+        SERVER,
+        "HOST",
+        "127.0.0.1",
+        "Address to listen on. The default is this machine alone; a container wants `0.0.0.0`.",
+    )
+    port: int = setting(SERVER, "PORT", 8080, "Port to listen on; 0 takes any free one.", ge=0, le=MAX_PORT)
+    workers: int = setting(SERVER, "WORKERS", 1, "Processes on the port. More than one needs PostgreSQL.", ge=1, le=64)
+    public_url: WebUrl | None = setting(
+        SERVER, "PUBLIC_URL", None, "Where Slack and Mesh reach this service.", expected=A_WEB_URL
+    )
+    log_level: LogLevel = setting(SERVER, "LOG_LEVEL", "info", "The least important lines that are written.")
+    log_format: LogFormat = setting(
+        SERVER, "LOG_FORMAT", "auto", "`json`, `console`, or `auto`: console on a terminal, JSON elsewhere."
+    )
+
+    database_url: SecretText | None = setting(
+        DATABASE,
+        "DATABASE_URL",
+        None,
+        "`sqlite:./data/slack.db`, `sqlite:///absolute/path`, `file:./path`, `:memory:`, `postgres://…` or "
+        "`postgresql://…` (with `sslmode`, `sslrootcert`, `host` for a socket). Unset: `slack.db` under `DATA_DIR`.",
+    )
+    database_listen_url: SecretText | None = setting(
+        DATABASE,
+        "DATABASE_LISTEN_URL",
+        None,
+        "PostgreSQL without the pooler in between, for LISTEN. Needed behind PgBouncer in transaction mode.",
+    )
+    database_pool_size: int = setting(
+        DATABASE, "DATABASE_POOL_SIZE", 10, "Connections of one process to PostgreSQL.", ge=2, le=1000
+    )
+    database_connect_timeout_s: float = setting(
+        DATABASE, "DATABASE_CONNECT_TIMEOUT_S", 5.0, "Longest wait for a connection to PostgreSQL.", unit="s", gt=0
+    )
+    database_prepared_statements: bool = setting(
+        DATABASE,
+        "DATABASE_PREPARED_STATEMENTS",
+        default=True,
+        description="`false` behind PgBouncer in transaction mode.",
+    )
+    data_dir: Path = setting(
+        DATABASE, "DATA_DIR", Path("./data"), "Directory of the default SQLite database.", expected="a directory"
+    )
+
+    encryption_keys: KeysText | None = setting(
+        KEYS,
+        "ENCRYPTION_KEYS",
+        None,
+        "`id:base64,id:base64`, 32 bytes each; the first seals, all open. Unset: SQLite makes a key file beside the "
+        "database, PostgreSQL stores clear text and says so.",
+    )
+
+    auth_token: TokenText | None = setting(
+        MCP, "AUTH_TOKEN", None, "Shared secret that a caller of `/mcp` may show instead of a Mesh token."
+    )
+    auth_header: str = setting(MCP, "AUTH_HEADER", "Authorization", "Header that carries `AUTH_TOKEN`.")
+    mcp_allowed_hosts: TextList = setting(
+        MCP,
+        "MCP_ALLOWED_HOSTS",
+        (),
+        "Host names under which `/mcp` may be called, beside this machine's and that of `PUBLIC_URL`.",
+        expected="names with commas between",
+    )
+    mesh_jwt_secret: SecretText | None = setting(
+        MCP, "MESH_JWT_SECRET", None, "Mesh's own `MESH_JWT_SECRET`: proves Mesh tokens without asking Mesh."
+    )
+    mesh_allowed_urls: WebUrlList = setting(
+        MCP,
+        "MESH_ALLOWED_URLS",
+        (),
+        "Mesh servers that may be asked whether a token is theirs.",
+        expected="URLs such as https://mesh.example with commas between",
+    )
+
+    slack_api_url: ApiUrl = setting(
+        SLACK, "SLACK_API_URL", "https://slack.com/api/", "Slack's Web API.", expected=A_WEB_URL
+    )
+    slack_signing_secret: SecretText | None = setting(
+        SLACK,
+        "SLACK_SIGNING_SECRET",
+        None,
+        "Of the one app that serves many workspaces on `/slack/events`: proves Slack's `url_verification` there before "
+        "any connection exists. `slack-mcp connections add` takes it too.",
+    )
+    slack_bot_token: SecretText | None = setting(
+        SLACK, "SLACK_BOT_TOKEN", None, "Taken by `slack-mcp connections add` alone; the service ignores it."
+    )
+
+    default_agent: AgentBackend | None = setting(
+        AGENTS,
+        "DEFAULT_AGENT",
+        None,
+        "Who answers where the connection chooses no agent. Unset: nobody, and the bot says so.",
+    )
+    openai_base_url: WebUrl | None = setting(
+        AGENTS, "OPENAI_BASE_URL", None, "Any OpenAI-compatible server. Unset: OpenAI's own.", expected=A_WEB_URL
+    )
+    openai_api_key: SecretText | None = setting(AGENTS, "OPENAI_API_KEY", None, "Key for that server.")
+    openai_model: str | None = setting(AGENTS, "OPENAI_MODEL", None, "Model, unless the connection names one.")
+    turn_timeout_s: float = setting(
+        AGENTS, "SLACK_MCP_TURN_TIMEOUT_S", 300.0, "Longest time an agent may take for one answer.", unit="s", gt=0
+    )
+
+    lease_s: float = setting(
+        WORK,
+        "SLACK_MCP_LEASE_S",
+        15.0,
+        "How long a lane is held without a sign of life.",
+        unit="s",
+        ge=1,
+        le=600,
+    )
+    lease_renew_s: float = setting(
+        WORK, "SLACK_MCP_LEASE_RENEW_S", 5.0, "Time between signs of life; less than half a lease.", unit="s", gt=0
+    )
+    poll_s: float = setting(
+        WORK,
+        "SLACK_MCP_POLL_S",
+        1.0,
+        "Time between looks into the journal without a NOTIFY.",
+        unit="s",
+        gt=0,
+        le=60,
+    )
+    lanes_per_pod: int = setting(WORK, "SLACK_MCP_LANES_PER_POD", 64, "Lanes a process works on at once.", ge=1)
+    lanes_per_connection: int = setting(
+        WORK, "SLACK_MCP_LANES_PER_CONNECTION", 16, "Lanes of one connection worked on at once, by all pods.", ge=1
+    )
+    retry_max_attempts: int = setting(
+        WORK, "SLACK_MCP_RETRY_MAX_ATTEMPTS", 8, "Attempts before an event is given up.", ge=1, le=100
+    )
+    retry_max_age_s: float = setting(
+        WORK, "SLACK_MCP_RETRY_MAX_AGE_S", 3600.0, "Age at which an event is not tried again.", unit="s", gt=0
+    )
+    retry_base_s: float = setting(
+        WORK,
+        "SLACK_MCP_RETRY_BASE_S",
+        1.0,
+        "Wait after the first failure; each one more doubles it.",
+        unit="s",
+        gt=0,
+    )
+    max_body_bytes: int = setting(
+        WORK, "SLACK_MCP_MAX_BODY_BYTES", 1_048_576, "Largest webhook body that is read.", unit="bytes", ge=1024
+    )
+    max_waiting_deliveries: int = setting(
+        WORK,
+        "SLACK_MCP_MAX_WAITING_DELIVERIES",
+        10_000,
+        "Deliveries of one process that may wait for the database; more get a 503, and Slack sends them again.",
+        ge=1,
+    )
+
+    directory_ttl_s: float = setting(
+        REST,
+        "SLACK_MCP_DIRECTORY_TTL_S",
+        30.0,
+        "Longest time a connection is used without asking the database.",
+        unit="s",
+        gt=0,
+    )
+    directory_max_entries: int = setting(
+        REST, "SLACK_MCP_DIRECTORY_MAX_ENTRIES", 10_000, "Connections that a process keeps in memory.", ge=1
+    )
+    signing_secret_overlap_s: float = setting(
+        REST,
+        "SLACK_MCP_SIGNING_SECRET_OVERLAP_S",
+        86_400.0,
+        "How long a replaced signing secret is still accepted.",
+        unit="s",
+        ge=0,
+    )
+    retention_done_days: float = setting(
+        REST, "SLACK_MCP_RETENTION_DONE_DAYS", 7.0, "How long finished events are kept.", unit="days", gt=0
+    )
+    retention_dead_days: float = setting(
+        REST, "SLACK_MCP_RETENTION_DEAD_DAYS", 30.0, "How long given-up events are kept.", unit="days", gt=0
+    )
+    drain_delay_s: float = setting(
+        REST,
+        "SLACK_MCP_DRAIN_DELAY_S",
+        0.0,
+        "After SIGTERM, how long requests are still taken while `/readyz` says no.",
+        unit="s",
+        ge=0,
+    )
+    drain_timeout_s: float = setting(
+        REST,
+        "SLACK_MCP_DRAIN_TIMEOUT_S",
+        15.0,
+        "How long work in hand may finish before it is handed back.",
+        unit="s",
+        ge=0,
+    )
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str], *, dotenv: Path | None) -> Self:
+        """Return the settings.
+
+        Args:
+            environ: the environment, or what stands for it.
+            dotenv: a `.env` file under the environment; it need not exist.
+
+        Raises:
+            SettingsError: every mistake there is, one sentence each.
+        """
+        names = {get_name(field): key for key, field in cls.model_fields.items()}
+        secret_names = [name for name, key in names.items() if is_secret(cls.model_fields[key])]
+        collected = collect(environ, dotenv=dotenv, names=names, secret_names=secret_names)
+        problems = list(collected.problems)
+        values: dict[str, Any] = dict(collected.values)
+        wrong = {names[name] for name in collected.names}
+        try:
+            settings = cls(**values)
+        except ValidationError as error:
+            for detail in error.errors(include_url=False):
+                name = str(detail["loc"][0])
+                wrong.add(names[name])
+                problems += _render_problem(cls, names[name], detail, values.get(name, ""))
+            # The rest is still checked against each other, so that nobody has to start twice to learn of it.
+            settings = cls(**{name: value for name, value in values.items() if names[name] not in wrong})
+        problems += [
+            rule.sentence for rule in RULES if not wrong.intersection(rule.fields) and not rule.holds(settings)
+        ]
+        if problems:
+            raise SettingsError(problems)
+        return settings
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic-settings calls it so
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return the one source: what `from_env` was given. Tests pass a dict, and nothing reads the process's own."""
+        return (init_settings,)
+
+    @field_validator("database_url", "database_listen_url", mode="after")
+    @classmethod
+    def _check_database_url(cls, value: Secret | None, info: Any) -> Secret | None:
+        """Refuse a URL that cannot be used."""
+        if value is not None:
+            try:
+                parse_database_url(value.reveal(), data_dir=Path(), name=str(info.field_name).upper())
+            except SettingsError as error:
+                raise ValueError(str(error)) from None
+        return value
+
+    @property
+    def database(self) -> DatabaseUrl:
+        """The database, as `DATABASE_URL` or the default names it."""
+        url = self.database_url.reveal() if self.database_url else None
+        return parse_database_url(url, data_dir=self.data_dir)
+
+    @property
+    def listen_database(self) -> DatabaseUrl | None:
+        """Where to LISTEN: `DATABASE_LISTEN_URL`, else the database itself; None with SQLite."""
+        if self.database.dialect == "sqlite":
+            return None
+        if self.database_listen_url is None:
+            return self.database
+        return parse_database_url(self.database_listen_url.reveal(), data_dir=self.data_dir, name="DATABASE_LISTEN_URL")
+
+    @property
+    def key_ring(self) -> KeyRing | None:
+        """The keys of `ENCRYPTION_KEYS`, or None."""
+        return KeyRing.parse(self.encryption_keys.reveal()) if self.encryption_keys else None
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What to say at the start: sentences on what was chosen in silence, or will surprise."""
+        database = self.database
+        notices = []
+        if database.is_default:
+            notices.append(f"DATABASE_URL is not set: using {database.describe()}.")
+        if database.dialect == "sqlite" and database.sqlite_path is None:
+            notices.append("The database is in memory: everything is gone when the process ends.")
+        if database.dialect == "postgresql" and self.encryption_keys is None:
+            notices.append("ENCRYPTION_KEYS is not set: tokens and message text are stored in clear text.")
+        if database.dialect == "postgresql" and not self.database_prepared_statements and not self.database_listen_url:
+            notices.append(
+                "DATABASE_PREPARED_STATEMENTS is false and DATABASE_LISTEN_URL is not set: behind PgBouncer in "
+                "transaction mode other pods hear of changes only by polling."
+            )
+        return tuple(notices)
+
+
+def _render_problem(cls: type[Settings], key: str, detail: ErrorDetails, text: str) -> list[str]:
+    """Return the sentences for one refused value; a secret's own value is in none of them."""
+    field = cls.model_fields[key]
+    own = str(detail.get("ctx", {}).get("error", ""))
+    if own:
+        return own.splitlines()
+    # Only words and numbers are shown: a URL may hold a password by mistake.
+    shown = "" if is_secret(field) or get_extra(field).get("expected") else f", not {text!r}"
+    return [f"{get_name(field)} must be {render_expected(field)}{shown}."]
+
+
+class Rule(NamedTuple):
+    """Something that must hold between settings, told only when each of them is right by itself."""
+
+    fields: tuple[str, ...]
+    holds: Callable[[Settings], bool]
+    sentence: str
+
+
+RULES: Final = (
+    Rule(
+        ("lease_s", "lease_renew_s"),
+        lambda s: s.lease_renew_s < s.lease_s / 2,
+        "SLACK_MCP_LEASE_RENEW_S must be less than half of SLACK_MCP_LEASE_S, so that one late renewal loses nothing.",
+    ),
+    Rule(
+        ("workers", "database_url"),
+        lambda s: s.workers == 1 or s.database.dialect == "postgresql",
+        "WORKERS above 1 needs PostgreSQL: set DATABASE_URL=postgresql://…, or WORKERS=1.",
+    ),
+    Rule(
+        ("database_listen_url", "database_url"),
+        lambda s: s.database_listen_url is None or s.database.dialect == "postgresql",
+        "DATABASE_LISTEN_URL is for PostgreSQL: remove it, or set DATABASE_URL=postgresql://….",
+    ),
+    Rule(
+        ("database_listen_url", "database_url"),
+        lambda s: (listen := s.listen_database) is None or listen.dialect == "postgresql",
+        "DATABASE_LISTEN_URL must be a postgresql:// URL.",
+    ),
+    Rule(
+        ("lanes_per_pod", "lanes_per_connection"),
+        lambda s: s.lanes_per_connection <= s.lanes_per_pod,
+        "SLACK_MCP_LANES_PER_CONNECTION must not be above SLACK_MCP_LANES_PER_POD.",
+    ),
+    Rule(
+        ("retry_base_s", "retry_max_age_s"),
+        lambda s: s.retry_base_s < s.retry_max_age_s,
+        "SLACK_MCP_RETRY_BASE_S must be less than SLACK_MCP_RETRY_MAX_AGE_S.",
+    ),
+    Rule(
+        ("default_agent", "openai_model"),
+        lambda s: s.default_agent is not AgentBackend.OPENAI or bool(s.openai_model),
+        "DEFAULT_AGENT=openai needs OPENAI_MODEL.",
+    ),
+    Rule(
+        ("default_agent", "openai_api_key", "openai_base_url"),
+        lambda s: s.default_agent is not AgentBackend.OPENAI or bool(s.openai_api_key or s.openai_base_url),
+        "DEFAULT_AGENT=openai needs OPENAI_API_KEY, or OPENAI_BASE_URL of a server that asks for none.",
+    ),
+)

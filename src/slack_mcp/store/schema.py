@@ -1,0 +1,148 @@
+"""The tables, as SQLAlchemy Core has them; the migrations make them.
+
+Journal times are BIGINT unix milliseconds by the database's own clock, so that the clocks of the pods do not matter.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    false,
+    text,
+)
+
+metadata = MetaData()
+
+Key = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself only in an INTEGER PRIMARY KEY
+UNFINISHED = "state IN ('received', 'waiting')"
+
+connections = Table(
+    "slack_connections",
+    metadata,
+    Column("connection_id", Text, primary_key=True),
+    Column("organization_id", Text, nullable=False),
+    Column("mesh_url", Text, nullable=False),
+    Column("mesh_token", Text),
+    Column("model_provider_id", Text),
+    Column("model_id", Text),
+    Column("agent_id", Text),
+    Column("system_prompt", Text),
+    Column("bot_token", Text, nullable=False),
+    Column("signing_secret", Text, nullable=False),
+    Column("team_id", Text),
+    Column("bot_user_id", Text),
+    Column("configured_at", Text, nullable=False, server_default=text("CURRENT_TIMESTAMP")),
+    Column("updated_at", Text, nullable=False, server_default=text("CURRENT_TIMESTAMP")),
+    # From here on: not in the table that other deployments already have; each came with a later migration.
+    Column("mesh_api_key", Text),
+    Column("mesh_api_key_id", Text),
+    Column("organization_slug", Text),
+    Column("team_name", Text),
+    Column("connection_name", Text),
+    Column("bot_id", Text),
+    Column("api_app_id", Text),
+    Column("previous_signing_secret", Text),
+    Column("previous_signing_secret_until_s", Float(53)),
+    Column("settings", Text, nullable=False, server_default=text("'{}'")),
+    Column("version", BigInteger, nullable=False, server_default=text("1")),
+    Column("disabled", Boolean, nullable=False, server_default=false()),
+    Index("idx_slack_connections_team_id", "team_id"),
+    Index("idx_slack_connections_updated_at", "updated_at"),
+    Index("idx_slack_connections_organization_id", "organization_id"),
+)
+
+events = Table(
+    "slack_events",
+    metadata,
+    Column("id", Key, primary_key=True, autoincrement=True),
+    Column("connection_id", Text, nullable=False),
+    Column("event_id", Text, nullable=False),
+    Column("lane", Text, nullable=False),
+    Column("event_type", Text, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("attempts", SmallInteger, nullable=False, server_default=text("0")),
+    Column("retry_num", SmallInteger, nullable=False, server_default=text("0")),
+    Column("retry_reason", Text),
+    Column("received_by", Text, nullable=False),
+    Column("received_at_ms", BigInteger, nullable=False),
+    Column("next_attempt_at_ms", BigInteger),
+    Column("finished_at_ms", BigInteger),
+    Column("reason", Text),
+    Column("detail", Text),
+    UniqueConstraint("connection_id", "event_id", name="uq_slack_events_event"),
+    Index(
+        "idx_slack_events_unfinished",
+        "connection_id",
+        "lane",
+        "id",
+        postgresql_where=text(UNFINISHED),
+        sqlite_where=text(UNFINISHED),
+    ),
+    Index(
+        "idx_slack_events_finished",
+        "state",
+        "finished_at_ms",
+        postgresql_where=text("finished_at_ms IS NOT NULL"),
+        sqlite_where=text("finished_at_ms IS NOT NULL"),
+    ),
+    sqlite_autoincrement=True,
+)
+
+lanes = Table(
+    "slack_lanes",
+    metadata,
+    Column("lane_id", Key, primary_key=True, autoincrement=True),
+    Column("connection_id", Text, nullable=False),
+    Column("lane", Text, nullable=False),
+    Column("ready_at_ms", BigInteger, nullable=False),
+    Column("holder", Text),
+    Column("fence", BigInteger, nullable=False, server_default=text("0")),
+    Column("lease_until_ms", BigInteger),
+    Column("takeovers", Integer, nullable=False, server_default=text("0")),
+    UniqueConstraint("connection_id", "lane", name="uq_slack_lanes_lane"),
+    Index(
+        "idx_slack_lanes_free",
+        "connection_id",
+        "ready_at_ms",
+        postgresql_where=text("holder IS NULL"),
+        sqlite_where=text("holder IS NULL"),
+    ),
+    Index(
+        "idx_slack_lanes_held",
+        "connection_id",
+        "lease_until_ms",
+        postgresql_where=text("holder IS NOT NULL"),
+        sqlite_where=text("holder IS NOT NULL"),
+    ),
+    sqlite_autoincrement=True,
+)
+
+turns = Table(
+    "slack_turns",
+    metadata,
+    Column("connection_id", Text, primary_key=True),
+    Column("channel_id", Text, primary_key=True),
+    Column("message_ts", Text, primary_key=True),
+    Column("thread_ts", Text, nullable=False),
+    Column("event_id", Text, nullable=False),
+    Column("user_id", Text),
+    Column("state", Text, nullable=False),
+    Column("question", Text, nullable=False),
+    Column("answer_ts", Text),
+    Column("answer", Text),
+    Column("notice", Text),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("updated_at_ms", BigInteger, nullable=False),
+    Index("idx_slack_turns_thread", "connection_id", "channel_id", "thread_ts", "message_ts"),
+    Index("idx_slack_turns_updated_at", "updated_at_ms"),
+)
