@@ -1,0 +1,104 @@
+"""What a simulated workspace is made of: users, channels, messages and what became of each message."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Json = dict[str, Any]
+ChannelKind = Literal["channel", "group", "im", "mpim"]
+Action = Literal["posted", "updated", "deleted"]
+MICROSECONDS = 1_000_000
+
+
+class SlackRefusalError(Exception):
+    """A Web API answer `{ok: false, error: code}`; `details` are the further fields of that answer."""
+
+    def __init__(self, code: str, **details: str) -> None:
+        super().__init__(code)
+        self.code = code
+        self.details = details
+
+
+@dataclass(slots=True, kw_only=True)
+class User:
+    """A person or a bot user of one workspace."""
+
+    user_id: str
+    name: str
+    real_name: str
+    is_bot: bool = False
+    email: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """What a reader of the channel saw from `at_s` (unix seconds) on."""
+
+    at_s: float
+    action: Action
+    text: str
+    blocks: list[Json] | None
+
+
+@dataclass(slots=True, kw_only=True)
+class Message:
+    """One message, with every text it ever showed in `revisions`, oldest first."""
+
+    channel_id: str
+    ts: str
+    user_id: str
+    text: str
+    bot_id: str | None = None
+    thread_ts: str | None = None
+    parent_user_id: str | None = None
+    is_broadcast: bool = False
+    blocks: list[Json] | None = None
+    metadata: Json | None = None
+    edited_ts: str | None = None
+    reactions: dict[str, list[str]] = field(default_factory=dict)
+    revisions: list[Revision] = field(default_factory=list)
+
+    @property
+    def is_reply(self) -> bool:
+        """True for a message inside a thread, not for the thread's first."""
+        return self.thread_ts is not None and self.thread_ts != self.ts
+
+    @property
+    def ts_us(self) -> int:
+        """The ts in microseconds, for ordering."""
+        return parse_ts_us(self.ts)
+
+
+@dataclass(slots=True, kw_only=True)
+class Channel:
+    """A conversation. `top` holds what conversations.history shows, `threads` the replies by the root's ts."""
+
+    channel_id: str
+    name: str
+    kind: ChannelKind = "channel"
+    members: set[str] = field(default_factory=set)
+    messages: dict[str, Message] = field(default_factory=dict)
+    top: list[Message] = field(default_factory=list)
+    threads: dict[str, list[Message]] = field(default_factory=dict)
+    deleted: list[Message] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ephemeral:
+    """A message that only one user sees, and that no method lists."""
+
+    channel_id: str
+    user_id: str
+    text: str
+    ts: str
+    thread_ts: str | None
+
+
+def parse_ts_us(ts: str) -> int:
+    """Return a Slack ts, or unix seconds as text, in microseconds. Raises ValueError for anything else."""
+    seconds, _, fraction = ts.partition(".")
+    return int(seconds) * MICROSECONDS + int(fraction.ljust(6, "0")[:6])
+
+
+def render_ts(microseconds: int) -> str:
+    """Return microseconds since 1970 as Slack writes a ts: seconds, a point, six digits."""
+    return f"{microseconds // MICROSECONDS}.{microseconds % MICROSECONDS:06d}"

@@ -1,0 +1,35 @@
+"""Makes a simulator from a JSON description, for a simulator that runs as its own process."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from slack_mcp.simulator.simulator import Simulator
+from slack_mcp.simulator.workspace import Workspace
+
+SIMULATOR_FIELDS = ("targets", "time_scale", "timeout_s", "concurrency", "deliver_bot_messages")
+
+
+def build_simulator(spec: Mapping[str, Any]) -> Simulator:
+    """Return the simulator described by a spec.
+
+    Args:
+        spec: `{workspaces: [{…arguments of Workspace…, users: [{user_id, name}], channels: [{channel_id, name?, kind?,
+            members?}]}], targets?, time_scale?, timeout_s?, concurrency?, deliver_bot_messages?}`.
+
+    Raises:
+        TypeError: a field is missing or unknown.
+        ValueError: two workspaces share a team id or a token.
+    """
+    unknown = set(spec) - {"workspaces", *SIMULATOR_FIELDS}
+    if unknown:
+        raise TypeError(f"unknown fields in the spec: {', '.join(sorted(unknown))}")
+    simulator = Simulator(**{name: spec[name] for name in SIMULATOR_FIELDS if name in spec})
+    for described in spec.get("workspaces", ()):
+        fields = dict(described)
+        users, channels = fields.pop("users", ()), fields.pop("channels", ())
+        workspace = simulator.add_workspace(Workspace(**fields))
+        for user in users:
+            workspace.add_user(**user)
+        for channel in channels:
+            workspace.add_channel(**channel)
+    return simulator

@@ -1,0 +1,177 @@
+"""The stock Slack SDK takes the simulator for Slack, over real loopback HTTP."""
+
+from collections.abc import AsyncIterator
+
+import aiohttp
+import anyio
+import pytest
+from slack_sdk.errors import SlackApiError
+from slack_sdk.http_retry.builtin_async_handlers import AsyncRateLimitErrorRetryHandler
+from slack_sdk.web.async_client import AsyncWebClient
+
+from slack_mcp.simulator import Address, Fault, Simulator, Workspace, serve
+
+pytestmark = pytest.mark.anyio
+METADATA = {"event_type": "turn", "event_payload": {"event_id": "Ev1"}}
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def simulator() -> Simulator:
+    simulator = Simulator()
+    for number in (1, 2):
+        workspace = simulator.add_workspace(
+            Workspace(
+                team_id=f"T{number}",
+                bot_token=f"xoxb-{number}",
+                signing_secret=f"secret-{number}",
+                app_id=f"A{number}",
+                bot_user_id=f"UBOT{number}",
+            )
+        )
+        workspace.add_user(f"UANN{number}", "ann")
+        workspace.add_channel(f"C{number}", "general")
+    return simulator
+
+
+@pytest.fixture
+async def address(simulator: Simulator) -> AsyncIterator[Address]:
+    async with serve(simulator) as address:
+        yield address
+
+
+@pytest.fixture
+def client(address: Address) -> AsyncWebClient:
+    return AsyncWebClient(token="xoxb-1", base_url=address.api_url)
+
+
+async def test_a_turn_with_the_stock_client(client: AsyncWebClient, simulator: Simulator) -> None:
+    identity = await client.auth_test()
+    assert (identity["team_id"], identity["user_id"]) == ("T1", "UBOT1")
+    assert "chat:write" in identity.headers["x-oauth-scopes"]
+    assert (await client.bots_info(bot=identity["bot_id"]))["bot"]["app_id"] == "A1"
+    root = simulator.say("T1", "UANN1", "C1", "<@UBOT1> hello").message
+    posted = await client.chat_postMessage(
+        channel="C1", thread_ts=root.ts, text="…", metadata=METADATA, unfurl_links=False, unfurl_media=False
+    )
+    await client.chat_update(channel="C1", ts=posted["ts"], text="hello yourself")
+    thread = await client.conversations_replies(channel="C1", ts=root.ts, include_all_metadata=True)
+    assert [message["text"] for message in thread["messages"]] == ["<@UBOT1> hello", "hello yourself"]
+    assert thread["messages"][1]["metadata"] == METADATA
+    message = simulator.workspaces["T1"].channels["C1"].messages[posted["ts"]]
+    assert [revision.text for revision in message.revisions] == ["…", "hello yourself"]
+
+
+async def test_the_other_methods_with_the_stock_client(client: AsyncWebClient, simulator: Simulator) -> None:
+    ts = (await client.chat_postMessage(channel="C1", text="x", blocks=[{"type": "divider"}]))["ts"]
+    assert simulator.workspaces["T1"].channels["C1"].messages[ts].blocks == [{"type": "divider"}]
+    await client.reactions_add(channel="C1", timestamp=ts, name="eyes")
+    shown = await client.conversations_history(channel="C1", limit=1)
+    assert shown["messages"][0]["reactions"] == [{"name": "eyes", "users": ["UBOT1"], "count": 1}]
+    await client.reactions_remove(channel="C1", timestamp=ts, name="eyes")
+    await client.chat_postEphemeral(channel="C1", user="UANN1", text="psst")
+    await client.assistant_threads_setStatus(channel_id="C1", thread_ts=ts, status="is thinking")
+    await client.chat_delete(channel="C1", ts=ts)
+    assert (await client.conversations_info(channel="C1"))["channel"]["name"] == "general"
+    assert (await client.users_info(user="UANN1"))["user"]["name"] == "ann"
+    opened = await client.conversations_open(users=["UANN1"])
+    listed = await client.conversations_list(types=["public_channel", "im"])
+    assert {channel["id"] for channel in listed["channels"]} == {"C1", opened["channel"]["id"]}
+    names = [member["name"] async for page in await client.users_list(limit=1) for member in page["members"]]
+    assert names == ["bot", "ann"]
+    assert simulator.calls.errors == {}
+
+
+async def test_get_query_and_form_and_json_bodies_are_the_same_call(address: Address, simulator: Simulator) -> None:
+    url = f"{address.api_url}chat.postMessage"
+    bearer = {"Authorization": "Bearer xoxb-1"}
+    args = {"channel": "C1", "text": "grüße & co"}
+    async with aiohttp.ClientSession() as session:
+        for request in (
+            session.get(url, params=args, headers=bearer),
+            session.get(url, params=args | {"token": "xoxb-1"}),
+            session.post(url, params=args, headers=bearer),
+            session.post(url, data=args, headers=bearer),
+            session.post(url, data=args | {"token": "xoxb-1"}),
+            session.post(url, json=args, headers=bearer),
+        ):
+            async with request as response:
+                assert (await response.json())["ok"]
+    assert [message.text for message in simulator.workspaces["T1"].channels["C1"].top] == ["grüße & co"] * 6
+    assert {call.token for call in simulator.calls.select()} == {"xoxb-1"}
+    assert [call.args for call in simulator.calls.select()] == [args] * 6
+
+
+async def test_refusals_reach_the_client_as_slack_errors(client: AsyncWebClient, simulator: Simulator) -> None:
+    with pytest.raises(SlackApiError) as refused:
+        await client.chat_postMessage(channel="C2", text="x")
+    assert refused.value.response["error"] == "channel_not_found"
+    assert [call.channel_team_id for call in simulator.calls.cross_tenant_calls] == ["T2"]
+    simulator.faults.add(Fault(method="chat.postMessage", status=429, retry_after_s=30))
+    with pytest.raises(SlackApiError) as limited:
+        await client.chat_postMessage(channel="C1", text="x")
+    assert limited.value.response.status_code == 429
+    assert limited.value.response.headers["Retry-After"] == "30"
+
+
+async def test_sdk_retries_a_rate_limited_call_by_its_retry_after(client: AsyncWebClient, simulator: Simulator) -> None:
+    client.retry_handlers.append(AsyncRateLimitErrorRetryHandler(max_retry_count=1))
+    simulator.faults.add(Fault(method="chat.postMessage", status=429, retry_after_s=0))
+    assert (await client.chat_postMessage(channel="C1", text="x"))["ok"]
+    assert [call.status for call in simulator.calls.select("chat.postMessage")] == [429, 200]
+
+
+async def test_hanging_call_ends_when_the_caller_gives_up(client: AsyncWebClient, simulator: Simulator) -> None:
+    simulator.faults.add(Fault(method="chat.postMessage"))
+    with pytest.raises(TimeoutError), anyio.fail_after(0.05):
+        await client.chat_postMessage(channel="C1", text="x")
+    (hung,) = simulator.calls.select("chat.postMessage")
+    await simulator.changes.wait_until(lambda: hung.error == "hung", timeout_s=5)
+    assert simulator.workspaces["T1"].channels["C1"].top == []
+
+
+async def test_interleaved_tenants_keep_their_tokens_apart(address: Address, simulator: Simulator) -> None:
+    async def write(number: int) -> None:
+        client = AsyncWebClient(token=f"xoxb-{number}", base_url=address.api_url)
+        for index in range(50):
+            await client.chat_postMessage(channel=f"C{number}", text=str(index))
+
+    async with anyio.create_task_group() as tasks:
+        for number in (1, 2):
+            for _ in range(4):
+                tasks.start_soon(write, number)
+    assert simulator.calls.counts["chat.postMessage"] == 400
+    assert simulator.calls.cross_tenant_calls == []
+    for number in (1, 2):
+        channel = simulator.workspaces[f"T{number}"].channels[f"C{number}"]
+        assert len(channel.messages) == 200
+        assert {call.token for call in simulator.calls.select(team_id=f"T{number}")} == {f"xoxb-{number}"}
+
+
+async def test_answer_is_waited_for_until_it_says_the_text(client: AsyncWebClient, simulator: Simulator) -> None:
+    root = simulator.say("T1", "UANN1", "C1", "<@UBOT1> hello").message
+
+    async def answer() -> None:
+        posted = await client.chat_postMessage(channel="C1", thread_ts=root.ts, text="thinking")
+        await client.chat_update(channel="C1", ts=posted["ts"], text="the answer")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(answer)
+        message = await simulator.wait_for_answer("T1", "C1", root.ts, text="answer", timeout_s=5)
+    assert [revision.text for revision in message.revisions] == ["thinking", "the answer"]
+    with pytest.raises(TimeoutError):
+        await simulator.wait_for_answer("T1", "C1", root.ts, text="never said", timeout_s=0.01)
+
+
+async def test_page_stream_carries_what_is_said(address: Address) -> None:
+    async with aiohttp.ClientSession() as session, session.get(f"{address.base_url}/demo/stream") as stream:
+        with anyio.fail_after(5):
+            await stream.content.readuntil(b"event: ready\ndata: {}\n\n")
+            said = {"channel": "C1", "text": "hello"}
+            async with session.post(f"{address.base_url}/demo/say", json=said) as response:
+                ts = (await response.json())["ts"]
+            assert ts in (await stream.content.readuntil(b"\n\n")).decode()
