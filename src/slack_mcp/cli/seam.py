@@ -1,0 +1,161 @@
+"""What the commands need of the rest of the service, as Protocols: tests pass fakes in their place."""
+
+import importlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+
+from slack_mcp.core.model import Connection
+from slack_mcp.ports.slack import SlackApis
+from slack_mcp.ports.store import ConnectionStore
+
+if TYPE_CHECKING:  # pydantic alone takes longer than `--help` may
+    from slack_mcp.settings import Settings
+
+T = TypeVar("T")
+
+
+class ConnectionSaver(Protocol):
+    """Saves a connection after asking Slack who its token is."""
+
+    async def save(self, connection: Connection) -> Connection:
+        """Return the connection as saved, with team and bot filled in; raises SlackApiError."""
+        ...
+
+
+class Admin(Protocol):
+    """What the connection commands work with."""
+
+    @property
+    def connections(self) -> ConnectionStore:
+        """The database's connections."""
+        ...
+
+    @property
+    def saver(self) -> ConnectionSaver:
+        """The way to save one."""
+        ...
+
+    @property
+    def slack(self) -> SlackApis:
+        """Slack's Web API."""
+        ...
+
+
+class MigrationState(Protocol):
+    """One migration and whether the database has it."""
+
+    @property
+    def revision(self) -> str:
+        """Its number, such as `0001`."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """What it does."""
+        ...
+
+    @property
+    def applied(self) -> bool:
+        """Whether the database has it."""
+        ...
+
+
+class Migrations(Protocol):
+    """The schema's history. Every method may raise StoreUnavailableError."""
+
+    async def status(self) -> Sequence[MigrationState]:
+        """Return all migrations, oldest first."""
+        ...
+
+    async def up(self) -> Sequence[str]:
+        """Apply what is missing and return the names; raises MigrationFailedError."""
+        ...
+
+    async def down(self, to: str) -> Sequence[str]:
+        """Roll back everything after revision `to` (`base`: everything) and return the names."""
+        ...
+
+
+class Composition(Protocol):
+    """`slack_mcp.app`, as far as the commands need it."""
+
+    def open_admin(self, settings: "Settings") -> AbstractAsyncContextManager[Admin]:
+        """Open the database and Slack for the administration of connections."""
+        ...
+
+    def migrations(self, settings: "Settings") -> Migrations:
+        """Return the database's migrations."""
+        ...
+
+    def serve(self, settings: "Settings") -> None:
+        """Run the service until a signal ends it."""
+        ...
+
+
+class Demo(Protocol):
+    """`slack_mcp.demo`, as far as the commands need it."""
+
+    def run(self, settings: "Settings", *, port: int | None, say: str | None) -> None:
+        """Run service and simulator; with `say`, print one thread and return."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seam:
+    """Everything a command takes from outside.
+
+    Attributes:
+        environ: the environment.
+        dotenv: the `.env` file under it, which need not exist.
+        is_terminal: whether somebody can be asked.
+    """
+
+    environ: Mapping[str, str]
+    dotenv: Path | None
+    is_terminal: bool
+    load_composition: Callable[[], Composition]
+    load_demo: Callable[[], Demo]
+
+    def load_settings(self) -> "Settings":
+        """Return the settings; raises SettingsError."""
+        from slack_mcp.settings import Settings
+
+        return Settings.from_env(self.environ, dotenv=self.dotenv)
+
+    def run_admin(self, work: Callable[[Admin, "Settings"], Awaitable[T]]) -> T:
+        """Run work on the connections and return what it returns."""
+        import anyio
+
+        from slack_mcp.telemetry import configure_logging
+
+        settings = self.load_settings()
+        configure_logging(level="warning", log_format="auto")
+
+        async def run() -> T:
+            async with self.load_composition().open_admin(settings) as admin:
+                return await work(admin, settings)
+
+        return anyio.run(run)
+
+    def run_migrations(self, work: Callable[[Migrations], Awaitable[T]]) -> T:
+        """Run work on the schema and return what it returns."""
+        import anyio
+
+        from slack_mcp.telemetry import configure_logging
+
+        settings = self.load_settings()
+        configure_logging(level="warning", log_format="auto")
+        return anyio.run(work, self.load_composition().migrations(settings))
+
+
+def load_composition() -> Composition:
+    """Return `slack_mcp.app`."""
+    return cast("Composition", importlib.import_module("slack_mcp.app"))
+
+
+def load_demo() -> Demo:
+    """Return `slack_mcp.demo`."""
+    return cast("Demo", importlib.import_module("slack_mcp.demo"))
