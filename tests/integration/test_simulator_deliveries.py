@@ -50,11 +50,6 @@ class App:
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 def app() -> App:
     return App()
 

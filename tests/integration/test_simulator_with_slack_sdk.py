@@ -16,11 +16,6 @@ METADATA = {"event_type": "turn", "event_payload": {"event_id": "Ev1"}}
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 def simulator() -> Simulator:
     simulator = Simulator()
     for number in (1, 2):

@@ -35,6 +35,7 @@
      │  ├ SchemaOutdatedError
      │  └ MigrationFailedError
      ├ SealingError            a secret that cannot be opened
+     ├ InternalError           a bug, met while working on one event
      ├ OverloadedError         more work than this pod takes
      └ SettingsError           everything wrong with the settings, at once
 
@@ -328,6 +329,12 @@ class SealingError(SlackMcpError):
     """A sealed value cannot be opened: its key is not on the ring, or the value was tampered with or moved."""
 
     code = "sealing_error"
+
+
+class InternalError(SlackMcpError):
+    """A bug was met while working on one event; it must not take the other tenants' events with it."""
+
+    code = "internal_error"
 
 
 class OverloadedError(SlackMcpError):

@@ -8,11 +8,6 @@ from slack_mcp.simulator import Simulator, Workspace, build_app
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 def clock() -> SteppingClock:
     return SteppingClock()
 
