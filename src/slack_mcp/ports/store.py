@@ -74,7 +74,7 @@ class Journal(Protocol):
         ...
 
     async def settle(
-        self, settlements: Sequence[Settlement], *, events_per_lane: int
+        self, settlements: Sequence[Settlement], *, lease_s: float, events_per_lane: int
     ) -> Sequence[Sequence[JournalledEvent] | None]:
         """Write outcomes under their fences, in one transaction.
 
@@ -128,6 +128,10 @@ class TurnStore(Protocol):
 
         A thread that was silent for longer than `max_age_s` starts afresh: turns before the silence are left out.
         """
+        ...
+
+    async def count_turns(self) -> int:
+        """Return how many turns are kept, of all connections."""
         ...
 
 

@@ -4,5 +4,10 @@ from alembic import context
 
 from slack_mcp.store.schema import metadata
 
-context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
+attributes = context.config.attributes
+context.configure(
+    connection=attributes["connection"],
+    target_metadata=metadata,
+    on_version_apply=attributes["on_version_apply"],
+)
 context.run_migrations()

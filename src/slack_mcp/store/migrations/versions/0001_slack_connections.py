@@ -7,12 +7,24 @@ revision = "0001_slack_connections"
 down_revision = None
 
 
+TABLE = "slack_connections"
+INDEXED = ("team_id", "updated_at", "organization_id")
+
+
 def upgrade() -> None:
-    """Make the table, unless a deployment that is moving here brings it along."""
-    if sa.inspect(op.get_bind()).has_table("slack_connections"):
-        return
+    """Make the table and its indexes, unless a deployment that is moving here brings them along."""
+    if not sa.inspect(op.get_bind()).has_table(TABLE):
+        _create_table()
+    existing = {index["name"] for index in sa.inspect(op.get_bind()).get_indexes(TABLE)}
+    for column in INDEXED:
+        name = f"idx_{TABLE}_{column}"
+        if name not in existing:
+            op.create_index(name, TABLE, [column])
+
+
+def _create_table() -> None:
     op.create_table(
-        "slack_connections",
+        TABLE,
         sa.Column("connection_id", sa.Text, primary_key=True),
         sa.Column("organization_id", sa.Text, nullable=False),
         sa.Column("mesh_url", sa.Text, nullable=False),
@@ -28,11 +40,8 @@ def upgrade() -> None:
         sa.Column("configured_at", sa.Text, nullable=False, server_default=sa.text("CURRENT_TIMESTAMP")),
         sa.Column("updated_at", sa.Text, nullable=False, server_default=sa.text("CURRENT_TIMESTAMP")),
     )
-    op.create_index("idx_slack_connections_team_id", "slack_connections", ["team_id"])
-    op.create_index("idx_slack_connections_updated_at", "slack_connections", ["updated_at"])
-    op.create_index("idx_slack_connections_organization_id", "slack_connections", ["organization_id"])
 
 
 def downgrade() -> None:
     """Drop the table with every connection in it."""
-    op.drop_table("slack_connections")
+    op.drop_table(TABLE)

@@ -1,0 +1,240 @@
+"""The database behind one factory: PostgreSQL or SQLite, told by the URL.
+
+Core statements run on a SQLAlchemy connection; the journal's hot statements take the raw driver connection out of the
+same pool. Every failure of the database itself leaves here as `StoreUnavailableError`.
+"""
+
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext
+from typing import Any, Final
+from uuid import uuid4
+
+import anyio
+import asyncpg
+from sqlalchemy import event, text
+from sqlalchemy import exc as sa_exc
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import StaticPool
+
+from slack_mcp.core.errors import SchemaOutdatedError, StoreError, StoreUnavailableError
+from slack_mcp.store.url import DatabaseUrl, Dialect
+
+BUSY_TIMEOUT_MS: Final = 5_000
+SQLITE_POOL_SIZE: Final = 4
+
+# The server, too, forgets a pod that vanished: its row locks would otherwise outlive it by the kernel's two hours.
+# https://www.postgresql.org/docs/current/runtime-config-connection.html#GUC-TCP-KEEPALIVES-IDLE
+KEEPALIVES: Final = {"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3"}
+
+# Errors that say something about the state of the server, the network or the disk, and nothing about the statement.
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+_UNAVAILABLE: Final = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.PostgresSystemError,
+    sqlite3.OperationalError,
+    sqlite3.DatabaseError,
+    OSError,
+    TimeoutError,
+)
+_OUTDATED: Final = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError)
+_OUTDATED_SQLITE: Final = ("no such table", "no such column", "has no column")
+
+
+class Database:
+    """One database, opened. Made by `open_database`."""
+
+    def __init__(self, engine: AsyncEngine, url: DatabaseUrl) -> None:
+        self._engine = engine
+        self._reader = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._url = url
+        # SQLite has one writer; waiting in line here is fair, waiting inside SQLite is not.
+        self._writing = anyio.Lock() if url.dialect == "sqlite" else None
+        # A database in memory is one connection, so that reading waits for the writer too.
+        self._reading = self._writing if url.dialect == "sqlite" and url.sqlite_path is None else None
+
+    @property
+    def dialect(self) -> Dialect:
+        """`postgresql` or `sqlite`."""
+        return self._url.dialect
+
+    def describe(self) -> str:
+        """Return one phrase for logs and errors, without user and password."""
+        return self._url.describe()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """Yield a connection in a transaction, committed at the end and rolled back on any error.
+
+        Raises:
+            StoreUnavailableError: the database cannot be reached, refuses, or takes too long.
+            SchemaOutdatedError: the tables are not those of this version.
+        """
+        async with self._writing or nullcontext():
+            with translate_errors():
+                async with self._engine.connect() as connection:
+                    if self.dialect == "sqlite":
+                        # Deferred transactions fail when two of them turn to writing; this one waits its turn.
+                        await connection.exec_driver_sql("BEGIN IMMEDIATE")
+                    yield connection
+                    await connection.commit()
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """Yield a connection on which every statement stands alone. Raises what `transaction` does."""
+        async with self._reading or nullcontext():
+            with translate_errors():
+                async with self._reader.connect() as connection:
+                    yield connection
+
+    @asynccontextmanager
+    async def driver(self) -> AsyncIterator[Any]:
+        """Yield the driver's own connection, outside of any transaction, for statements that have to be fast.
+
+        On SQLite it is the only writer while it is held. Raises what `transaction` does.
+        """
+        async with self._writing or nullcontext():
+            with translate_errors():
+                async with self._engine.connect() as connection:
+                    raw: Any = (await connection.get_raw_connection()).driver_connection
+                    try:
+                        yield raw
+                    except BaseException:
+                        # The pool does not know of a transaction that the statements left open.
+                        with anyio.CancelScope(shield=True):
+                            await (raw.rollback() if self.dialect == "sqlite" else connection.invalidate())
+                        raise
+
+    async def ping(self) -> None:
+        """Return when the database answers; raises StoreUnavailableError."""
+        async with self.reading() as connection:
+            await connection.execute(text("SELECT 1"))
+
+
+@asynccontextmanager
+async def open_database(
+    url: DatabaseUrl,
+    *,
+    pool_size: int = 10,
+    connect_timeout_s: float = 5.0,
+    statement_timeout_s: float | None = 10.0,
+    prepared_statements: bool = True,
+) -> AsyncIterator[Database]:
+    """Yield the database of a URL, and close its connections at the end. Nothing connects before the first statement.
+
+    Args:
+        url: from `parse_database_url`.
+        pool_size: connections to PostgreSQL at most; SQLite takes a few of its own.
+        connect_timeout_s: longest wait for a new connection, and for one from the pool.
+        statement_timeout_s: longest wait for one statement of PostgreSQL; None waits for ever.
+        prepared_statements: False behind PgBouncer in transaction mode.
+    """
+    if url.dialect == "sqlite":
+        engine = _create_sqlite_engine(url)
+    else:
+        engine = create_async_engine(
+            url.sqlalchemy_url,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=connect_timeout_s,
+            connect_args={
+                "timeout": connect_timeout_s,
+                "command_timeout": statement_timeout_s,
+                **_render_pooler_arguments(prepared_statements=prepared_statements),
+            },
+        )
+        event.listen(engine.sync_engine, "checkout", _check_open)
+    try:
+        yield Database(engine, url)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await engine.dispose()
+
+
+@contextmanager
+def translate_errors() -> Iterator[None]:
+    """Turn what the driver, the network and the disk raise into errors of ours."""
+    try:
+        yield
+    except sa_exc.DBAPIError as error:
+        raise _translate(error.orig or error) from error
+    except sa_exc.TimeoutError as error:
+        raise StoreUnavailableError("No connection of the pool came free: the database is busy.") from error
+    except (*_OUTDATED, *_UNAVAILABLE) as error:
+        raise _translate(error) from error
+
+
+def _translate(error: BaseException) -> BaseException:
+    """Return our error for the driver's, or the driver's own when it is a programming mistake."""
+    # SQLAlchemy wraps the driver's errors once more.
+    cause = error.__cause__ if isinstance(error.__cause__, asyncpg.PostgresError | asyncpg.InterfaceError) else error
+    if isinstance(cause, StoreError):
+        return cause
+    is_outdated = isinstance(cause, _OUTDATED) or (
+        isinstance(cause, sqlite3.OperationalError) and any(words in str(cause) for words in _OUTDATED_SQLITE)
+    )
+    if is_outdated:
+        return SchemaOutdatedError("The database lacks tables or columns: run `slack-mcp migrate up`.")
+    if isinstance(cause, sqlite3.IntegrityError | sqlite3.ProgrammingError | sqlite3.DataError):
+        return error
+    if isinstance(cause, _UNAVAILABLE):
+        # The driver's words name servers and files, and never values.
+        return StoreUnavailableError(f"The database is not available ({type(cause).__name__}).")
+    return error
+
+
+def _create_sqlite_engine(url: DatabaseUrl) -> AsyncEngine:
+    """Return an engine whose connections are set up for a journal that survives a power cut."""
+    if url.sqlite_path is None:
+        engine = create_async_engine(url.sqlalchemy_url, poolclass=StaticPool)
+    else:
+        url.sqlite_path.parent.mkdir(parents=True, exist_ok=True)
+        engine = create_async_engine(url.sqlalchemy_url, pool_size=SQLITE_POOL_SIZE, max_overflow=0)
+    event.listen(engine.sync_engine, "connect", _set_pragmas)
+    return engine
+
+
+def _set_pragmas(dbapi_connection: Any, _record: object) -> None:
+    """Set up a new SQLite connection. Source: https://www.sqlite.org/pragma.html."""
+    cursor = dbapi_connection.cursor()
+    for pragma in (
+        f"busy_timeout = {BUSY_TIMEOUT_MS}",
+        "journal_mode = WAL",
+        "synchronous = FULL",  # in WAL mode anything less may lose the last commits, and a commit is what is acked
+        "foreign_keys = ON",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _check_open(dbapi_connection: Any, _record: object, _proxy: object) -> None:
+    """Let the pool replace a connection that the server has closed, at no round trip."""
+    if dbapi_connection.driver_connection.is_closed():
+        raise sa_exc.DisconnectionError
+
+
+def _render_pooler_arguments(*, prepared_statements: bool) -> dict[str, Any]:
+    """Return what differs behind PgBouncer in transaction mode.
+
+    A statement prepared on one server connection is unknown on the next, so that none is kept and each has a name of
+    its own; and start-up parameters that the pooler does not know are refused.
+    https://docs.sqlalchemy.org/en/21/dialects/postgresql.html#prepared-statement-name-with-pgbouncer
+    """
+    if prepared_statements:
+        return {"server_settings": {"application_name": "slack-mcp", **KEEPALIVES}}
+    return {
+        "server_settings": {"application_name": "slack-mcp"},
+        "statement_cache_size": 0,
+        "prepared_statement_cache_size": 0,
+        "prepared_statement_name_func": lambda: f"slack_mcp_{uuid4()}",
+    }

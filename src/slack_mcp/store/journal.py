@@ -1,0 +1,123 @@
+"""What the two journals share: how deliveries become rows and rows become events again.
+
+The journal is one table of events and one of lanes. A lane has a row for as long as it has unfinished events; the row
+is what is claimed: its `holder` works on it until `lease_until_ms`, under a `fence` that grows with every claim.
+Whoever writes for a lane locks its row first, so that an event appended at that moment is either seen or opens the lane
+anew.
+All times are the database's own.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from slack_mcp.core.ids import ConnectionId, EventId
+from slack_mcp.core.model import Claim, Delivery, EventState, JournalledEvent, Settlement
+from slack_mcp.sealing import Sealer
+
+PAYLOAD: Final = "payload"
+MS: Final = 1000
+
+
+def to_ms(seconds: float) -> int:
+    """Return seconds as whole milliseconds."""
+    return int(seconds * MS)
+
+
+def seal_payload(sealer: Sealer, delivery: Delivery) -> bytes:
+    """Return a delivery's body as it is stored."""
+    return sealer.seal_bytes(delivery.connection_id, PAYLOAD, delivery.payload)
+
+
+def mark_new(deliveries: Sequence[Delivery], inserted: Iterable[Sequence[Any]]) -> list[bool]:
+    """Return for each delivery whether it is new; of one event that came twice in the batch, only the first is.
+
+    Args:
+        deliveries: the batch.
+        inserted: (connection_id, event_id) of the rows that the database did not have yet.
+    """
+    new = {(row[0], row[1]) for row in inserted}
+    result = []
+    for delivery in deliveries:
+        key = (delivery.connection_id, delivery.event_id)
+        result.append(key in new)
+        new.discard(key)
+    return result
+
+
+def open_event(sealer: Sealer, row: Any, *, connection_id: ConnectionId, lane: str, redone: bool) -> JournalledEvent:
+    """Return the event of a row with id, event_id, event_type, payload, attempts and received_at_ms."""
+    return JournalledEvent(
+        id=row["id"],
+        connection_id=connection_id,
+        event_id=EventId(row["event_id"]),
+        lane=lane,
+        event_type=row["event_type"],
+        payload=sealer.open_bytes(connection_id, PAYLOAD, row["payload"]),
+        attempts=row["attempts"],
+        received_at_ms=row["received_at_ms"],
+        redone=redone or row["attempts"] > 0,
+    )
+
+
+def collect_claims(sealer: Sealer, rows: Iterable[Any]) -> list[Claim]:
+    """Return claims from rows of lane and event columns, the rows of one lane together and in order.
+
+    A lane that was claimed before and still has its row was not finished: its first events may have been worked on.
+    """
+    events: dict[int, list[JournalledEvent]] = {}
+    lanes: dict[int, Any] = {}
+    for row in rows:
+        lane_id = row["lane_id"]
+        lanes.setdefault(lane_id, row)
+        found = events.setdefault(lane_id, [])
+        if row["id"] is not None:
+            found.append(
+                open_event(
+                    sealer,
+                    row,
+                    connection_id=ConnectionId(row["connection_id"]),
+                    lane=row["lane"],
+                    redone=row["fence"] > 1,
+                )
+            )
+    return [
+        Claim(
+            lane_id=lane_id,
+            fence=row["fence"],
+            connection_id=ConnectionId(row["connection_id"]),
+            lane=row["lane"],
+            takeovers=row["takeovers"],
+            events=tuple(events[lane_id]),
+        )
+        for lane_id, row in lanes.items()
+    ]
+
+
+def get_wait_ms(settlement: Settlement) -> int | None:
+    """Return how long the lane has to rest: its last outcome is a WAITING one, or None."""
+    if not settlement.outcomes:
+        return None
+    outcome = settlement.outcomes[-1][1]
+    return to_ms(outcome.retry_after_s) if outcome.state is EventState.WAITING else None
+
+
+def collect_next(
+    sealer: Sealer, settlements: Sequence[Settlement], held: frozenset[int], rows: Iterable[Any]
+) -> list[tuple[JournalledEvent, ...] | None]:
+    """Return what `Journal.settle` returns.
+
+    Args:
+        sealer: opens the payloads.
+        settlements: what was settled.
+        held: the lanes that were still this pod's.
+        rows: (lane_id and event columns) of the events that come next.
+    """
+    claims = {each.claim.lane_id: each.claim for each in settlements}
+    following: dict[int, list[JournalledEvent]] = {}
+    for row in rows:
+        claim = claims[row["lane_id"]]
+        event = open_event(sealer, row, connection_id=claim.connection_id, lane=claim.lane, redone=False)
+        following.setdefault(claim.lane_id, []).append(event)
+    return [
+        tuple(following.get(each.claim.lane_id, ())) if each.claim.lane_id in held else None for each in settlements
+    ]

@@ -1,0 +1,263 @@
+"""The journal on PostgreSQL: each operation is one or two statements on the driver's own connection.
+
+Rows are locked in one order everywhere, events by (connection_id, event_id) and lanes by (connection_id, lane), so that
+pods that work at the same time never wait for each other in a circle.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from slack_mcp.core.ids import PodId
+from slack_mcp.core.model import Claim, Delivery, JournalBacklog, JournalledEvent, Settlement
+from slack_mcp.sealing import Sealer
+from slack_mcp.store.database import Database
+from slack_mcp.store.journal import collect_claims, collect_next, get_wait_ms, mark_new, seal_payload, to_ms
+
+WORK_CHANNEL: Final = "slack_mcp_work"
+MAX_TENANTS_PER_CLAIM: Final = 256
+
+_NOW: Final = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+
+# Numbers are drawn in the order of arrival, before the rows are sorted for locking: a lane's order is that of arrival.
+# The update that changes nothing locks an open lane's row, so that nobody closes the lane over the new event.
+APPEND: Final = f"""
+WITH arrived AS MATERIALIZED (
+  SELECT nextval('slack_events_id_seq') AS id, d.*
+  FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::smallint[], $7::text[])
+    AS d(connection_id, event_id, lane, event_type, payload, retry_num, retry_reason)
+), journalled AS (
+  INSERT INTO slack_events (id, connection_id, event_id, lane, event_type, payload, state, retry_num, retry_reason,
+                            received_by, received_at_ms)
+  SELECT id, connection_id, event_id, lane, event_type, payload, 'received', retry_num, retry_reason, $8, {_NOW}
+  FROM arrived ORDER BY connection_id, event_id
+  ON CONFLICT (connection_id, event_id) DO NOTHING
+  RETURNING connection_id, event_id, lane
+), opened AS (
+  INSERT INTO slack_lanes (connection_id, lane, ready_at_ms)
+  SELECT DISTINCT connection_id, lane, {_NOW} FROM journalled ORDER BY connection_id, lane
+  ON CONFLICT (connection_id, lane) DO UPDATE SET ready_at_ms = slack_lanes.ready_at_ms
+)
+SELECT connection_id, event_id FROM journalled
+"""
+
+# The tenants that have a free lane are found by skipping through the index from one to the next, so that a busy tenant
+# costs the others nothing; $1 is where the last claim stopped, and each takes at most what its cap leaves.
+CLAIM: Final = f"""
+WITH RECURSIVE tenant AS (
+  SELECT (SELECT l.connection_id FROM slack_lanes l WHERE l.holder IS NULL AND l.connection_id > $1
+          ORDER BY l.connection_id LIMIT 1) AS connection_id, 1 AS place
+  UNION ALL
+  SELECT (SELECT l.connection_id FROM slack_lanes l WHERE l.holder IS NULL AND l.connection_id > t.connection_id
+          ORDER BY l.connection_id LIMIT 1), t.place + 1
+  FROM tenant t WHERE t.connection_id IS NOT NULL AND t.place < {MAX_TENANTS_PER_CLAIM}
+), abandoned AS MATERIALIZED (
+  SELECT lane_id FROM slack_lanes WHERE holder IS NOT NULL AND lease_until_ms <= {_NOW}
+  ORDER BY lease_until_ms LIMIT $2 FOR UPDATE SKIP LOCKED
+), free AS MATERIALIZED (
+  SELECT l.lane_id FROM tenant t CROSS JOIN LATERAL (
+    SELECT lane_id FROM slack_lanes
+    WHERE holder IS NULL AND connection_id = t.connection_id AND ready_at_ms <= {_NOW}
+    ORDER BY ready_at_ms
+    LIMIT greatest(0, $3 - (SELECT count(*) FROM slack_lanes h
+                            WHERE h.holder IS NOT NULL AND h.connection_id = t.connection_id))
+    FOR UPDATE SKIP LOCKED
+  ) l
+  LIMIT $2
+), claimed AS (
+  UPDATE slack_lanes SET holder = $4, fence = fence + 1, lease_until_ms = {_NOW} + $5,
+    takeovers = takeovers + (holder IS NOT NULL)::int
+  WHERE lane_id IN (SELECT lane_id FROM abandoned UNION ALL SELECT lane_id FROM free LIMIT $2)
+  RETURNING lane_id, fence, connection_id, lane, takeovers, ready_at_ms
+)
+SELECT c.lane_id, c.fence, c.connection_id, c.lane, c.takeovers,
+  e.id, e.event_id, e.event_type, e.payload, e.attempts, e.received_at_ms
+FROM claimed c LEFT JOIN LATERAL (
+  SELECT * FROM slack_events
+  WHERE connection_id = c.connection_id AND lane = c.lane AND state IN ('received', 'waiting') ORDER BY id LIMIT $6
+) e ON true
+ORDER BY c.ready_at_ms, c.lane_id, e.id
+"""
+
+RENEW: Final = f"""
+WITH mine AS MATERIALIZED (
+  SELECT l.lane_id FROM slack_lanes l JOIN unnest($1::bigint[], $2::bigint[]) AS c(lane_id, fence)
+    ON c.lane_id = l.lane_id AND c.fence = l.fence
+  WHERE l.holder = $3 ORDER BY l.connection_id, l.lane FOR UPDATE OF l
+)
+UPDATE slack_lanes SET lease_until_ms = {_NOW} + $4 WHERE lane_id IN (SELECT lane_id FROM mine) RETURNING lane_id
+"""
+
+LOCK: Final = """
+SELECT l.lane_id FROM slack_lanes l JOIN unnest($1::bigint[], $2::bigint[]) AS c(lane_id, fence)
+  ON c.lane_id = l.lane_id AND c.fence = l.fence
+WHERE l.holder IS NOT NULL ORDER BY l.connection_id, l.lane FOR UPDATE OF l
+"""
+
+# Runs after LOCK, as a statement of its own: its snapshot has every event appended before the rows were locked.
+SETTLE: Final = f"""
+WITH outcome AS MATERIALIZED (
+  SELECT * FROM unnest($1::bigint[], $2::text[], $3::boolean[], $4::bigint[], $5::text[], $6::text[])
+    AS o(id, state, counts, retry_after_ms, reason, detail)
+), settled AS (
+  UPDATE slack_events e SET state = o.state, reason = o.reason, detail = o.detail,
+    attempts = e.attempts + o.counts::int,
+    next_attempt_at_ms = CASE WHEN o.state = 'waiting' THEN {_NOW} + o.retry_after_ms END,
+    finished_at_ms = CASE WHEN o.state <> 'waiting' THEN {_NOW} END
+  FROM outcome o WHERE e.id = o.id
+), wish AS MATERIALIZED (
+  SELECT l.lane_id, l.connection_id, l.lane, w.keeps, w.wait_ms, w.progressed
+  FROM unnest($7::bigint[], $8::boolean[], $9::bigint[], $10::boolean[]) AS w(lane_id, keeps, wait_ms, progressed)
+  JOIN slack_lanes l USING (lane_id)
+), following AS MATERIALIZED (
+  SELECT w.lane_id, e.* FROM wish w CROSS JOIN LATERAL (
+    SELECT id, event_id, event_type, payload, attempts, received_at_ms FROM slack_events
+    WHERE connection_id = w.connection_id AND lane = w.lane AND state IN ('received', 'waiting') AND id <> ALL ($1)
+    ORDER BY id LIMIT CASE WHEN w.keeps THEN $11::int ELSE 1 END
+  ) e
+), ending AS MATERIALIZED (
+  SELECT w.*, EXISTS (SELECT FROM following f WHERE f.lane_id = w.lane_id) AS has_more FROM wish w
+), closed AS (
+  DELETE FROM slack_lanes WHERE lane_id IN (SELECT lane_id FROM ending WHERE wait_ms IS NULL AND NOT has_more)
+), kept AS (
+  UPDATE slack_lanes l SET takeovers = CASE WHEN n.progressed THEN 0 ELSE l.takeovers END,
+    holder = CASE WHEN n.keeps THEN l.holder END,
+    lease_until_ms = CASE WHEN n.keeps THEN {_NOW} + $12 END,
+    ready_at_ms = {_NOW} + coalesce(n.wait_ms, 0)
+  FROM ending n WHERE l.lane_id = n.lane_id AND (n.wait_ms IS NOT NULL OR n.has_more)
+)
+SELECT f.* FROM following f JOIN ending n USING (lane_id) WHERE n.keeps ORDER BY f.lane_id, f.id
+"""
+
+BACKLOG: Final = f"""
+SELECT count(*) FILTER (WHERE state <> 'dead') AS unfinished, count(*) FILTER (WHERE state = 'dead') AS dead,
+  coalesce({_NOW} - min(received_at_ms) FILTER (WHERE state <> 'dead'), 0) AS oldest_age_ms
+FROM slack_events WHERE state IN ('received', 'waiting', 'dead')
+"""
+
+DELETE_FINISHED: Final = f"""
+DELETE FROM slack_events WHERE id IN (
+  SELECT id FROM slack_events
+  WHERE state = ANY ($1::text[]) AND finished_at_ms IS NOT NULL AND finished_at_ms <= {_NOW} - $2
+  ORDER BY finished_at_ms LIMIT $3 FOR UPDATE SKIP LOCKED
+)
+"""
+
+
+class PostgresqlJournal:
+    """`ports.store.Journal` on PostgreSQL."""
+
+    def __init__(self, database: Database, sealer: Sealer, pod_id: PodId) -> None:
+        self._database = database
+        self._sealer = sealer
+        self._pod_id = pod_id
+        self._last_tenant = ""
+
+    async def append(self, deliveries: Sequence[Delivery]) -> Sequence[bool]:
+        """Write the deliveries in one transaction; True for each that is new."""
+        async with self._database.driver() as connection:
+            inserted = await connection.fetch(
+                APPEND,
+                [each.connection_id for each in deliveries],
+                [each.event_id for each in deliveries],
+                [each.lane for each in deliveries],
+                [each.event_type for each in deliveries],
+                [seal_payload(self._sealer, each) for each in deliveries],
+                [each.retry_num for each in deliveries],
+                [each.retry_reason for each in deliveries],
+                self._pod_id,
+            )
+        return mark_new(deliveries, inserted)
+
+    async def claim(
+        self, pod_id: PodId, *, max_lanes: int, lanes_per_connection: int, lease_s: float, events_per_lane: int
+    ) -> Sequence[Claim]:
+        """Claim up to `max_lanes` lanes, tenants in turn."""
+        claims: list[Claim] = []
+        async with self._database.driver() as connection:
+            while len(claims) < max_lanes:
+                start = self._last_tenant
+                rows = await connection.fetch(
+                    CLAIM,
+                    start,
+                    max_lanes - len(claims),
+                    lanes_per_connection,
+                    pod_id,
+                    to_ms(lease_s),
+                    events_per_lane,
+                )
+                claims += collect_claims(self._sealer, rows)
+                if len(claims) == max_lanes:
+                    self._last_tenant = max(claim.connection_id for claim in claims)
+                else:
+                    self._last_tenant = ""
+                    if not start:
+                        break
+        return claims
+
+    async def renew(self, pod_id: PodId, claims: Sequence[Claim], *, lease_s: float) -> Sequence[Claim]:
+        """Extend the leases; returns the claims that are still this pod's."""
+        async with self._database.driver() as connection:
+            rows = await connection.fetch(
+                RENEW, [each.lane_id for each in claims], [each.fence for each in claims], pod_id, to_ms(lease_s)
+            )
+        held = {row["lane_id"] for row in rows}
+        return [claim for claim in claims if claim.lane_id in held]
+
+    async def settle(
+        self, settlements: Sequence[Settlement], *, lease_s: float, events_per_lane: int
+    ) -> Sequence[Sequence[JournalledEvent] | None]:
+        """Write outcomes under their fences, in one transaction, and return what comes next in each lane."""
+        async with self._database.driver() as connection, connection.transaction():
+            locked = await connection.fetch(
+                LOCK, [each.claim.lane_id for each in settlements], [each.claim.fence for each in settlements]
+            )
+            held = frozenset(row["lane_id"] for row in locked)
+            kept = [each for each in settlements if each.claim.lane_id in held]
+            rows = await self._settle(connection, kept, lease_s=lease_s, events_per_lane=events_per_lane)
+        return collect_next(self._sealer, settlements, held, rows)
+
+    async def _settle(
+        self, connection: Any, settlements: Sequence[Settlement], *, lease_s: float, events_per_lane: int
+    ) -> Sequence[Any]:
+        if not settlements:
+            return ()
+        outcomes = [pair for each in settlements for pair in each.outcomes]
+        waits = [get_wait_ms(each) for each in settlements]
+        rows: Sequence[Any] = await connection.fetch(
+            SETTLE,
+            [event.id for event, _ in outcomes],
+            [outcome.state.value for _, outcome in outcomes],
+            [outcome.counts for _, outcome in outcomes],
+            [to_ms(outcome.retry_after_s) for _, outcome in outcomes],
+            [outcome.reason for _, outcome in outcomes],
+            [outcome.detail for _, outcome in outcomes],
+            [each.claim.lane_id for each in settlements],
+            [not each.release and wait is None for each, wait in zip(settlements, waits, strict=True)],
+            waits,
+            [bool(each.outcomes) for each in settlements],
+            events_per_lane,
+            to_ms(lease_s),
+        )
+        return rows
+
+    async def load_backlog(self) -> JournalBacklog:
+        """Return what is unfinished."""
+        async with self._database.driver() as connection:
+            row = await connection.fetchrow(BACKLOG)
+        return JournalBacklog(
+            unfinished=row["unfinished"], oldest_age_s=max(0, row["oldest_age_ms"]) / 1000, dead=row["dead"]
+        )
+
+    async def delete_finished(self, *, done_before_s: float, dead_before_s: float, limit: int) -> int:
+        """Delete up to `limit` events that ended longer ago than these ages in seconds; returns how many."""
+        deleted = 0
+        async with self._database.driver() as connection:
+            for states, age_s in ((["done", "skipped"], done_before_s), (["dead"], dead_before_s)):
+                status = await connection.execute(DELETE_FINISHED, states, to_ms(age_s), limit - deleted)
+                deleted += int(status.removeprefix("DELETE "))
+        return deleted
+
+    async def notify_work(self) -> None:
+        """Wake the other pods."""
+        async with self._database.driver() as connection:
+            await connection.execute("SELECT pg_notify($1, '')", WORK_CHANNEL)
