@@ -1,0 +1,325 @@
+"""Work on the journal: claim lanes, run their events in order, settle the outcomes, hand everything back at the end.
+
+A lane is worked on by one task. While it works, its lease is renewed; when the lease is lost, or may be, the task is
+cancelled and writes nothing any more. Wake-ups come from this pod's own deliveries, from other pods that have more than
+they can take, from a lane that ends, and from a slow poll behind them all.
+"""
+
+import random
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import anyio
+import structlog
+from anyio.abc import TaskGroup
+
+from slack_mcp.core.clock import Clock
+from slack_mcp.core.errors import ConnectionNotFoundError, InternalError, LeaseLostError, SlackMcpError
+from slack_mcp.core.ids import PodId
+from slack_mcp.core.model import Claim, Connection, EventState, JournalledEvent, Outcome, Settlement
+from slack_mcp.inbox.duty import Duty
+from slack_mcp.inbox.group_commit import GroupCommit
+from slack_mcp.ports.directory import Directory
+from slack_mcp.ports.handler import EventHandler
+from slack_mcp.ports.store import Journal
+from slack_mcp.protocol.backoff import RetryLimits, plan_retry
+
+EVENTS_PER_LANE: Final = 32
+SETTLE_BATCH: Final = 256
+SETTLE_TIMEOUT_S: Final = 5.0
+GIVE_UP_TIMEOUT_S: Final = 10.0
+# Part of the lease after the last sign of life in which work may go on: the rest is for clocks, and for a call that has
+# left already.
+SAFE_LEASE: Final = 0.8
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkLimits:
+    """How much at once, and how leases go.
+
+    Attributes:
+        lanes_per_pod: lanes that this process works on at once.
+        lanes_per_connection: lanes of one connection worked on at once, by all pods.
+        lease_s: how long a lane is held without a sign of life.
+        lease_renew_s: time between signs of life.
+        poll_s: time between looks into the journal when nothing calls.
+    """
+
+    lanes_per_pod: int = 64
+    lanes_per_connection: int = 16
+    lease_s: float = 15.0
+    lease_renew_s: float = 5.0
+    poll_s: float = 1.0
+
+
+@dataclass(eq=False, slots=True)
+class _Held:
+    """A lane in work."""
+
+    claim: Claim
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+
+
+class Dispatcher:
+    """One pod's share of the work. `run` works until `stop` is called or it is cancelled.
+
+    Args:
+        tell_others: wakes the other pods; called when there is more due than this one can take.
+    """
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        directory: Directory,
+        handler: EventHandler,
+        pod_id: PodId,
+        clock: Clock,
+        limits: WorkLimits | None = None,
+        retries: RetryLimits | None = None,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._journal = journal
+        self._directory = directory
+        self._handler = handler
+        self._pod_id = pod_id
+        self._clock = clock
+        self._limits = limits or WorkLimits()
+        self._retries = retries or RetryLimits()
+        self._chance = chance
+        self._held: set[_Held] = set()
+        self._settling = GroupCommit(
+            self._settle_batch, max_batch=SETTLE_BATCH, max_waiting=1_000_000, timeout_s=SETTLE_TIMEOUT_S
+        )
+        self._call = anyio.Event()
+        self._has_local_work = False
+        self._is_stopping = False
+        self._claiming = Duty("claim")
+        self._renewing = Duty("renew")
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether claiming or renewing has failed several times in a row."""
+        return self._claiming.is_failing or self._renewing.is_failing
+
+    @property
+    def lanes_held(self) -> int:
+        """How many lanes this pod works on now."""
+        return len(self._held)
+
+    def wake(self) -> None:
+        """Look into the journal now: something was journalled here."""
+        self._has_local_work = True
+        self._call.set()
+
+    def wake_from_outside(self) -> None:
+        """Look into the journal now: another pod has more than it can take."""
+        self._call.set()
+
+    def stop(self) -> None:
+        """Claim nothing more; `run` returns when the work in hand has ended or was handed back."""
+        self._is_stopping = True
+        self._call.set()
+
+    async def run(self, *, drain_timeout_s: float = 15.0) -> None:
+        """Work until `stop`; then finish what is in hand within the time-out, and hand back the rest."""
+        async with anyio.create_task_group() as background:
+            background.start_soon(self._settling.run, name="settle")
+            background.start_soon(self._renew_forever, name="renew leases")
+            async with anyio.create_task_group() as workers:
+                await self._claim_until_stopped(workers)
+                with anyio.move_on_after(drain_timeout_s):
+                    while self._held:
+                        await self._wait_for_call(drain_timeout_s)
+                if self._held:
+                    _log.info("dispatch.handed_back", lanes=len(self._held))
+                workers.cancel_scope.cancel()
+            background.cancel_scope.cancel()
+
+    async def _claim_until_stopped(self, workers: TaskGroup) -> None:
+        while not self._is_stopping:
+            is_well = await self._claiming.attempt(lambda: self._claim(workers))
+            if is_well and self._call.is_set():
+                self._call = anyio.Event()
+                continue
+            await self._wait_for_call(self._limits.poll_s, heeds_calls=is_well)
+
+    async def _wait_for_call(self, timeout_s: float, *, heeds_calls: bool = True) -> None:
+        """Return after a call or the time-out; a database that is down is not asked more often for being called."""
+        if not heeds_calls and not self._is_stopping:
+            await anyio.sleep(timeout_s)
+            return
+        with anyio.move_on_after(timeout_s):
+            await self._call.wait()
+        self._call = anyio.Event()
+
+    async def _claim(self, workers: TaskGroup) -> None:
+        """Take as many lanes as there is room for, and start to work on them."""
+        is_local, self._has_local_work = self._has_local_work, False
+        room = self._limits.lanes_per_pod - len(self._held)
+        claims: Sequence[Claim] = ()
+        if room > 0:
+            claims = await self._journal.claim(
+                self._pod_id,
+                max_lanes=room,
+                lanes_per_connection=self._limits.lanes_per_connection,
+                lease_s=self._limits.lease_s,
+                events_per_lane=EVENTS_PER_LANE,
+            )
+        for claim in claims:
+            held = _Held(claim)
+            held.scope.deadline = self._get_deadline()
+            self._held.add(held)
+            if claim.takeovers:
+                _log.info(
+                    "lane.taken_over",
+                    connection_id=claim.connection_id,
+                    lane_id=claim.lane_id,
+                    takeovers=claim.takeovers,
+                )
+            workers.start_soon(self._work, held, name=f"lane {claim.lane_id}")
+        if is_local and len(claims) >= room:
+            await self._journal.notify_work()
+
+    def _get_deadline(self) -> float:
+        """Return until when work may go on after a sign of life that was sent now, on the event loop's clock."""
+        return anyio.current_time() + self._limits.lease_s * SAFE_LEASE
+
+    async def _renew_forever(self) -> None:
+        while True:
+            await anyio.sleep(self._limits.lease_renew_s)
+            if self._held:
+                await self._renewing.attempt(self._renew)
+
+    async def _renew(self) -> None:
+        deadline = self._get_deadline()
+        held = list(self._held)
+        kept = await self._journal.renew(self._pod_id, [each.claim for each in held], lease_s=self._limits.lease_s)
+        kept_ids = {claim.lane_id for claim in kept}
+        for each in held:
+            if each.claim.lane_id in kept_ids:
+                each.scope.deadline = max(each.scope.deadline, deadline)
+            elif each in self._held:
+                each.scope.cancel()
+
+    async def _work(self, held: _Held) -> None:
+        """Work on one lane until it is done, given back or lost."""
+        claim = held.claim
+        try:
+            with held.scope:
+                await self._work_on_events(held)
+            if held.scope.cancelled_caught:
+                _log.warning("lane.lost", connection_id=claim.connection_id, lane_id=claim.lane_id)
+        except LeaseLostError:
+            _log.warning("lane.lost", connection_id=claim.connection_id, lane_id=claim.lane_id)
+        except SlackMcpError as error:
+            # Nothing was settled: the lease runs out, and whoever claims the lane then begins with the same event.
+            _log.warning("lane.dropped", connection_id=claim.connection_id, lane_id=claim.lane_id, code=error.code)
+        except anyio.get_cancelled_exc_class():
+            with anyio.CancelScope(shield=True):
+                await self._hand_back(claim)
+            raise
+        finally:
+            self._held.discard(held)
+            self._call.set()
+
+    async def _work_on_events(self, held: _Held) -> None:
+        claim = held.claim
+        queue = deque(claim.events)
+        outcomes: list[tuple[JournalledEvent, Outcome]] = []
+        while True:
+            if queue:
+                event = queue.popleft()
+                outcome = await self._run_event(event, claim)
+                outcomes.append((event, outcome))
+                # What was skipped left no trace, so that it is settled together with whatever comes next.
+                if queue and outcome.state is EventState.SKIPPED and not self._is_stopping:
+                    continue
+            settlement = Settlement(claim=claim, outcomes=tuple(outcomes), release=self._is_stopping)
+            deadline = self._get_deadline()
+            following = await self._settling.submit(settlement)
+            if following is None:
+                raise LeaseLostError(f"Lane {claim.lane_id} belongs to another pod now.")
+            if not following:
+                return
+            held.scope.deadline = max(held.scope.deadline, deadline)
+            outcomes, queue = [], deque(following)
+
+    async def _settle_batch(self, settlements: Sequence[Settlement]) -> Sequence[Sequence[JournalledEvent] | None]:
+        return await self._journal.settle(settlements, lease_s=self._limits.lease_s, events_per_lane=EVENTS_PER_LANE)
+
+    async def _hand_back(self, claim: Claim) -> None:
+        try:
+            await self._settling.submit(Settlement(claim=claim, outcomes=(), release=True))
+        except SlackMcpError as error:
+            _log.warning(
+                "lane.not_handed_back", connection_id=claim.connection_id, lane_id=claim.lane_id, code=error.code
+            )
+
+    async def _run_event(self, event: JournalledEvent, claim: Claim) -> Outcome:
+        """Return how the work on one event ended; raises LeaseLostError, and the store's errors on the way in."""
+        try:
+            connection = await self._directory.load(event.connection_id)
+        except ConnectionNotFoundError:
+            return Outcome(state=EventState.SKIPPED, reason="connection_removed")
+        if connection.disabled:
+            return Outcome(state=EventState.SKIPPED, reason="connection_disabled")
+        if claim.takeovers >= self._retries.max_attempts and event is claim.events[0]:
+            error: SlackMcpError = InternalError(f"{claim.takeovers} pods in a row ended while they worked on it.")
+            return await self._fail(connection, event, claim, error)
+        try:
+            return await self._handler.handle(connection, event, claim)
+        except LeaseLostError:
+            raise
+        except SlackMcpError as raised:
+            error = raised
+        except Exception as raised:  # noqa: BLE001 - one tenant's event must not stop the others'
+            _log.exception("event.crashed", connection_id=event.connection_id, event_id=event.event_id)
+            error = InternalError(f"A bug was met ({type(raised).__name__}); the log has its traceback.")
+        return await self._fail(connection, event, claim, error)
+
+    async def _fail(
+        self, connection: Connection, event: JournalledEvent, claim: Claim, error: SlackMcpError
+    ) -> Outcome:
+        outcome = plan_retry(
+            error,
+            attempts=event.attempts,
+            age_s=max(0.0, self._clock.now_s() - event.received_at_ms / 1000),
+            limits=self._retries,
+            chance=self._chance(),
+        )
+        if outcome.state is EventState.DEAD:
+            await self._give_up(connection, event, claim, error)
+        _log.warning(
+            "event.failed",
+            connection_id=event.connection_id,
+            event_id=event.event_id,
+            state=outcome.state.value,
+            code=error.code,
+            error=str(error),
+            attempts=event.attempts + int(outcome.counts),
+            retry_after_s=round(outcome.retry_after_s, 1),
+        )
+        return outcome
+
+    async def _give_up(
+        self, connection: Connection, event: JournalledEvent, claim: Claim, error: SlackMcpError
+    ) -> None:
+        try:
+            with anyio.fail_after(GIVE_UP_TIMEOUT_S):
+                await self._handler.give_up(connection, event, claim, error)
+        except LeaseLostError:
+            raise
+        except (SlackMcpError, TimeoutError) as raised:
+            _log.warning(
+                "event.not_told",
+                connection_id=event.connection_id,
+                event_id=event.event_id,
+                code=getattr(raised, "code", "timeout"),
+            )
+        except Exception:  # noqa: BLE001 - as in `_run_event`
+            _log.exception("event.crashed", connection_id=event.connection_id, event_id=event.event_id)

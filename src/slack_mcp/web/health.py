@@ -1,0 +1,140 @@
+"""GET /health for people and monitors, /livez and /readyz for whoever starts, stops and balances the pods."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import anyio
+import structlog
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from slack_mcp import __version__
+from slack_mcp.core.clock import Clock
+from slack_mcp.core.errors import SlackMcpError, StoreUnavailableError
+from slack_mcp.ports.directory import Directory
+from slack_mcp.ports.store import ConnectionStore, Journal, StoreHealth, TurnStore
+
+DATABASE_TIMEOUT_S: Final = 1.0
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True, kw_only=True)
+class PodState:
+    """What this process is doing with itself.
+
+    Attributes:
+        is_draining: it is on its way out and wants no new requests.
+        failing_duties: names the background work that has failed several times in a row.
+    """
+
+    is_draining: bool = False
+    failing_duties: Callable[[], list[str]] = field(default=list)
+
+
+class Health:
+    """The three end points.
+
+    Args:
+        seals: whether secrets are sealed at rest.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: StoreHealth,
+        connections: ConnectionStore,
+        journal: Journal,
+        turns: TurnStore,
+        directory: Directory,
+        pod: PodState,
+        clock: Clock,
+        seals: bool,
+    ) -> None:
+        self._store = store
+        self._connections = connections
+        self._journal = journal
+        self._turns = turns
+        self._directory = directory
+        self._pod = pod
+        self._clock = clock
+        self._seals = seals
+        self._started_s = clock.monotonic_s()
+
+    def routes(self) -> list[Route]:
+        """Return the routes of the end points."""
+        return [
+            Route("/health", self.health, methods=["GET"]),
+            Route("/livez", self.livez, methods=["GET"]),
+            Route("/readyz", self.readyz, methods=["GET"]),
+        ]
+
+    async def livez(self, _request: Request) -> Response:
+        """200 as long as the event loop turns."""
+        return JSONResponse({"status": "ok"})
+
+    async def readyz(self, _request: Request) -> Response:
+        """200 when requests are welcome, else 503; `checks` says what is missing."""
+        checks = {"draining": "yes" if self._pod.is_draining else "no", "database": "ok", "migrations": "ok"}
+        try:
+            with anyio.fail_after(DATABASE_TIMEOUT_S):
+                revision = await self._store.load_schema_revision()
+            if revision["current"] != revision["head"]:
+                checks["migrations"] = f"at {revision['current']}, needs {revision['head']}"
+        except (SlackMcpError, TimeoutError) as error:
+            checks["database"] = _get_code(error)
+        checks["listener"] = "ok" if self._store.listening else "not listening"
+        checks["duties"] = ", ".join(self._pod.failing_duties()) or "ok"
+        is_ready = not self._pod.is_draining and all(
+            checks[name] == "ok" for name in ("database", "migrations", "listener", "duties")
+        )
+        return JSONResponse(
+            {"status": "ready" if is_ready else "not ready", "checks": checks}, status_code=200 if is_ready else 503
+        )
+
+    async def health(self, _request: Request) -> Response:
+        """200 `ok`, or 503 `degraded` when the database does not answer within a second."""
+        stats = self._directory.get_stats()
+        body: dict[str, Any] = {
+            "status": "ok",
+            "version": __version__,
+            "timestamp": datetime.fromtimestamp(self._clock.now_s(), UTC).isoformat(),
+            "uptime": round(self._clock.monotonic_s() - self._started_s, 3),
+            "database": {"connected": False, "type": self._store.dialect, "connectionsCount": None},
+            "metrics": {"apiKeysCount": None, "kvStoreSize": None, "configCacheSize": stats.size},
+            "journal": {"backlog": None, "oldestAgeSeconds": None, "dead": None},
+            "cache": {
+                "hits": stats.hits,
+                "misses": stats.misses,
+                "loads": stats.loads,
+                "invalidations": stats.invalidations,
+                "size": stats.size,
+            },
+            "secretsSealed": self._seals,
+        }
+        try:
+            with anyio.fail_after(DATABASE_TIMEOUT_S):
+                await self._ask_database(body)
+        except (SlackMcpError, TimeoutError) as error:
+            body["status"] = "degraded"
+            _log.warning("health.degraded", code=_get_code(error))
+        return JSONResponse(body, status_code=200 if body["status"] == "ok" else 503)
+
+    async def _ask_database(self, body: dict[str, Any]) -> None:
+        connections, api_keys = await self._connections.count_connections()
+        body["database"] |= {"connected": True, "connectionsCount": connections}
+        body["metrics"] |= {"apiKeysCount": api_keys, "kvStoreSize": await self._turns.count_turns()}
+        backlog = await self._journal.load_backlog()
+        body["journal"] = {
+            "backlog": backlog.unfinished,
+            "oldestAgeSeconds": round(backlog.oldest_age_s, 3),
+            "dead": backlog.dead,
+        }
+
+
+def _get_code(error: BaseException) -> str:
+    """Return an error's code; a time-out is a database that is not available."""
+    return error.code if isinstance(error, SlackMcpError) else StoreUnavailableError.code

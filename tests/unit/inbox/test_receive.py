@@ -1,0 +1,219 @@
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from directory_fake import FakeDirectory, make_connection
+from hypothesis import given
+from hypothesis import strategies as st
+from stepping_clock import SteppingClock
+
+from slack_mcp.core.errors import (
+    ConnectionNotFoundError,
+    MalformedBodyError,
+    SignatureMismatchError,
+    StoreUnavailableError,
+    TimestampSkewError,
+)
+from slack_mcp.core.ids import ConnectionId
+from slack_mcp.core.model import Connection, Delivery
+from slack_mcp.core.secret import Secret
+from slack_mcp.inbox.receive import Receiver, SignedRequest
+from slack_mcp.simulator import sign
+
+pytestmark = pytest.mark.anyio
+
+CONNECTION = make_connection()
+MESSAGE = {"type": "message", "channel": "C1", "ts": "1.0001", "user": "U1", "text": "hi", "channel_type": "channel"}
+
+
+class Pod:
+    """A receiver with everything around it."""
+
+    def __init__(self, *connections: Connection, shared_secret: str | None = None) -> None:
+        self.clock = SteppingClock()
+        self.directory = FakeDirectory(*connections)
+        self.journalled: list[Delivery] = []
+        self.error: Exception | None = None
+        self.wakes = 0
+        self.receiver = Receiver(
+            directory=self.directory,
+            journal=self.journal,
+            wake=self.wake,
+            clock=self.clock,
+            shared_secret=Secret(shared_secret) if shared_secret else None,
+        )
+
+    async def journal(self, delivery: Delivery) -> bool:
+        if self.error:
+            raise self.error
+        is_new = all(each.event_id != delivery.event_id for each in self.journalled)
+        self.journalled.append(delivery)
+        return is_new
+
+    def wake(self) -> None:
+        self.wakes += 1
+
+    def sign(self, body: bytes, secret: str = "signing", *, age_s: float = 0) -> SignedRequest:
+        headers = sign(body, secret, int(self.clock.now_s() - age_s))
+        return SignedRequest(
+            timestamp=headers["X-Slack-Request-Timestamp"].encode(),
+            signature=headers["X-Slack-Signature"].encode(),
+            body=body,
+        )
+
+
+def envelope(event_id: str = "Ev1", **fields: Any) -> bytes:
+    body = {"type": "event_callback", "team_id": "T1", "api_app_id": "A1", "event_id": event_id, "event": MESSAGE}
+    return json.dumps(body | fields).encode()
+
+
+async def test_a_signed_event_is_journalled_with_its_lane_and_wakes_the_dispatcher() -> None:
+    pod = Pod(CONNECTION)
+    body = envelope()
+    request = replace(pod.sign(body), retry_num=2, retry_reason="http_timeout")
+    assert await pod.receiver.receive(CONNECTION.connection_id, request) is None
+    (delivery,) = pod.journalled
+    assert delivery == Delivery(
+        connection_id=CONNECTION.connection_id,
+        event_id=delivery.event_id,
+        lane="C1:1.0001",
+        event_type="message",
+        payload=body,
+        retry_num=2,
+        retry_reason="http_timeout",
+    )
+    assert pod.wakes == 1
+
+
+async def test_a_repeated_event_wakes_nobody() -> None:
+    pod = Pod(CONNECTION)
+    for _ in range(2):
+        await pod.receiver.receive(CONNECTION.connection_id, pod.sign(envelope()))
+    assert pod.wakes == 1
+
+
+async def test_a_challenge_is_returned_only_when_it_is_signed() -> None:
+    pod = Pod(CONNECTION)
+    body = json.dumps({"type": "url_verification", "challenge": "abc"}).encode()
+    assert await pod.receiver.receive(CONNECTION.connection_id, pod.sign(body)) == "abc"
+    with pytest.raises(SignatureMismatchError):
+        await pod.receiver.receive(CONNECTION.connection_id, pod.sign(body, "other"))
+    assert pod.journalled == []
+
+
+@given(body=st.binary(max_size=200))
+async def test_nothing_that_is_not_signed_is_parsed_or_journalled(body: bytes) -> None:
+    pod = Pod(CONNECTION)
+    with pytest.raises(SignatureMismatchError):
+        await pod.receiver.receive(CONNECTION.connection_id, pod.sign(body, "other"))
+    assert pod.journalled == []
+
+
+async def test_a_signature_that_does_not_match_re_reads_the_connection_once() -> None:
+    pod = Pod(CONNECTION)
+    with pytest.raises(SignatureMismatchError):
+        await pod.receiver.receive(CONNECTION.connection_id, pod.sign(envelope(), "new"))
+    pod.directory.store(CONNECTION, signing_secret=Secret("new"))
+    await pod.receiver.receive(CONNECTION.connection_id, pod.sign(envelope(), "new"))
+    assert pod.directory.reloads == [CONNECTION.connection_id] * 2
+    await pod.receiver.receive(CONNECTION.connection_id, pod.sign(envelope("Ev2"), "new"))
+    assert len(pod.directory.reloads) == 2
+
+
+async def test_a_stale_request_costs_no_look_into_the_database() -> None:
+    pod = Pod(CONNECTION)
+    with pytest.raises(TimestampSkewError):
+        await pod.receiver.receive(CONNECTION.connection_id, pod.sign(envelope(), age_s=301))
+    assert pod.directory.reloads == []
+
+
+async def test_the_previous_secret_is_good_until_its_time_is_over() -> None:
+    pod = Pod()
+    until_s = pod.clock.now_s() + 60
+    connection = replace(CONNECTION, previous_signing_secret=Secret("old"), previous_signing_secret_until_s=until_s)
+    pod = Pod(connection)
+    await pod.receiver.receive(connection.connection_id, pod.sign(envelope(), "old"))
+    pod.clock.time_s = until_s
+    with pytest.raises(SignatureMismatchError):
+        await pod.receiver.receive(connection.connection_id, pod.sign(envelope("Ev2"), "old"))
+
+
+async def test_an_unknown_connection_is_not_found() -> None:
+    pod = Pod(CONNECTION)
+    with pytest.raises(ConnectionNotFoundError):
+        await pod.receiver.receive(ConnectionId("conn_2"), pod.sign(envelope()))
+
+
+async def test_a_connection_that_was_removed_elsewhere_is_not_found_after_the_re_read() -> None:
+    pod = Pod(CONNECTION)
+    pod.directory.stored.clear()
+    with pytest.raises(ConnectionNotFoundError):
+        await pod.receiver.receive(CONNECTION.connection_id, pod.sign(envelope(), "new"))
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"\xff\xfe", b'{"type": "event_callback"}', b"{" * 5000])
+async def test_a_signed_body_that_is_no_envelope_is_malformed(body: bytes) -> None:
+    pod = Pod(CONNECTION)
+    with pytest.raises(MalformedBodyError):
+        await pod.receiver.receive(CONNECTION.connection_id, pod.sign(body))
+
+
+@pytest.mark.parametrize(
+    "body", [{"type": "app_rate_limited", "minute_rate_limited": 1, "team_id": "T1"}, {"type": "something_new"}]
+)
+async def test_what_is_signed_and_of_no_interest_is_acknowledged_and_not_stored(body: dict[str, Any]) -> None:
+    pod = Pod(CONNECTION)
+    assert await pod.receiver.receive(CONNECTION.connection_id, pod.sign(json.dumps(body).encode())) is None
+    assert (pod.journalled, pod.wakes) == ([], 0)
+
+
+async def test_a_journal_that_fails_is_the_callers_to_know() -> None:
+    pod = Pod(CONNECTION)
+    pod.error = StoreUnavailableError("gone")
+    with pytest.raises(StoreUnavailableError):
+        await pod.receiver.receive(CONNECTION.connection_id, pod.sign(envelope()))
+    assert pod.wakes == 0
+
+
+async def test_the_shared_address_finds_the_connection_whose_secret_signed() -> None:
+    other = make_connection("conn_2", secret="other", team_id="T2")
+    pod = Pod(CONNECTION, other)
+    await pod.receiver.receive_shared(pod.sign(envelope(team_id="T2"), "other"))
+    await pod.receiver.receive_shared(pod.sign(envelope("Ev2")))
+    assert [each.connection_id for each in pod.journalled] == ["conn_2", "conn_1"]
+
+
+async def test_on_the_shared_address_nobody_signs_for_another_workspace() -> None:
+    other = make_connection("conn_2", secret="other", team_id="T2")
+    pod = Pod(CONNECTION, other)
+    with pytest.raises(SignatureMismatchError):
+        await pod.receiver.receive_shared(pod.sign(envelope(team_id="T2"), "signing"))
+    assert pod.journalled == []
+
+
+async def test_on_the_shared_address_a_changed_secret_is_re_read() -> None:
+    pod = Pod(CONNECTION)
+    pod.directory.store(CONNECTION, signing_secret=Secret("new"))
+    await pod.receiver.receive_shared(pod.sign(envelope(), "new"))
+    assert len(pod.journalled) == 1
+
+
+async def test_a_workspace_without_a_connection_is_acknowledged_when_the_app_signed() -> None:
+    pod = Pod(CONNECTION, shared_secret="app-wide")
+    assert await pod.receiver.receive_shared(pod.sign(envelope(team_id="T9"), "app-wide")) is None
+    assert pod.journalled == []
+    with pytest.raises(SignatureMismatchError):
+        await pod.receiver.receive_shared(pod.sign(envelope(team_id="T9"), "wrong"))
+
+
+async def test_without_the_apps_secret_a_workspace_without_a_connection_is_not_found() -> None:
+    pod = Pod(CONNECTION)
+    with pytest.raises(ConnectionNotFoundError):
+        await pod.receiver.receive_shared(pod.sign(envelope(team_id="T9")))
+
+
+async def test_the_shared_address_answers_the_challenge_of_the_app() -> None:
+    pod = Pod(shared_secret="app-wide")
+    body = json.dumps({"type": "url_verification", "challenge": "abc"}).encode()
+    assert await pod.receiver.receive_shared(pod.sign(body, "app-wide")) == "abc"
