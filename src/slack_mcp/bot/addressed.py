@@ -1,0 +1,132 @@
+"""Whether an event is for the bot, and what it asks.
+
+Sources: https://docs.slack.dev/reference/events/app_mention and https://docs.slack.dev/reference/events/message, whose
+subtypes say what kind of message it is.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from slack_mcp.core.ids import ChannelId, Ts, UserId
+from slack_mcp.core.model import Connection
+from slack_mcp.ports.store import TurnStore
+from slack_mcp.protocol.events import MESSAGE_TYPES, EventCallback
+from slack_mcp.protocol.mrkdwn import clean, is_mentioned, remove_mention, unescape
+
+SPOKEN_SUBTYPES: Final = frozenset({None, "file_share", "thread_broadcast", "me_message"})
+"""Something that a person said; every other subtype tells of an edit, a join or the like."""
+
+SLACKBOT: Final = UserId("USLACKBOT")
+
+
+class SkipReason(StrEnum):
+    """Why an event is not answered, as the journal keeps it."""
+
+    EVENT_TYPE = "event_type"
+    OWN_MESSAGE = "own_message"
+    OTHER_BOT = "other_bot"
+    NOISE_SUBTYPE = "noise_subtype"
+    CHANNEL_NOT_ALLOWED = "channel_not_allowed"
+    NOT_FOR_US = "not_for_us"
+    NO_WORDS = "no_words"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addressed:
+    """A message that the bot is to answer.
+
+    Attributes:
+        message_ts: with the channel, the message's identity.
+        thread_ts: the root of the thread that the answer belongs in; the message itself when it is in none.
+        question: what the person wrote, without the mention; the mention alone when there was nothing else, and empty
+            for a direct message without text, such as a file.
+    """
+
+    channel_id: ChannelId
+    message_ts: Ts
+    thread_ts: Ts
+    user_id: UserId | None
+    question: str
+
+
+async def decide(connection: Connection, event: EventCallback, turns: TurnStore) -> Addressed | SkipReason:
+    """Return what the bot is asked, or why the event is not for it.
+
+    Args:
+        connection: whose bot it is.
+        event: any event of the connection.
+        turns: asked only about a reply in a thread, and only when the reply itself does not decide it.
+
+    Raises:
+        StoreUnavailableError: the question to the store.
+    """
+    reason = _find_reason_to_skip(connection, event)
+    if reason is not None:
+        return reason
+    if event.channel_id is None or event.ts is None:  # a subtype whose shape Slack changed
+        return SkipReason.NOT_FOR_US
+    if not _is_direct(event) and not _is_named(connection, event):
+        if not await _takes_part(connection, event.channel_id, event, turns):
+            return SkipReason.NOT_FOR_US
+        if not event.text.strip():  # a picture passed on between people in a thread: nobody waits for an answer
+            return SkipReason.NO_WORDS
+    return Addressed(
+        channel_id=event.channel_id,
+        message_ts=event.ts,
+        thread_ts=event.thread_ts or event.ts,
+        user_id=event.user_id,
+        question=_read_question(connection, event.text),
+    )
+
+
+def _find_reason_to_skip(connection: Connection, event: EventCallback) -> SkipReason | None:
+    """Return why nobody has to be asked whether the event is for the bot."""
+    checks = (
+        (event.event_type not in MESSAGE_TYPES, SkipReason.EVENT_TYPE),
+        (_is_own(connection, event), SkipReason.OWN_MESSAGE),
+        # Two bots that answer each other never stop.
+        (event.bot_id is not None or event.user_id == SLACKBOT, SkipReason.OTHER_BOT),
+        (event.subtype not in SPOKEN_SUBTYPES, SkipReason.NOISE_SUBTYPE),
+        (not _is_channel_allowed(connection, event), SkipReason.CHANNEL_NOT_ALLOWED),
+    )
+    return next((reason for is_so, reason in checks if is_so), None)
+
+
+def _is_own(connection: Connection, event: EventCallback) -> bool:
+    """Tell whether this app wrote the message. A connection may not know its app; the envelope always names it."""
+    return (
+        (event.bot_id is not None and event.bot_id == connection.bot_id)
+        or (event.user_id is not None and event.user_id == connection.bot_user_id)
+        or (event.app_id is not None and event.app_id in (connection.api_app_id, event.api_app_id))
+    )
+
+
+def _is_channel_allowed(connection: Connection, event: EventCallback) -> bool:
+    allowed = connection.settings.allowed_channels
+    return not allowed or _is_direct(event) or event.channel_id in allowed
+
+
+def _is_direct(event: EventCallback) -> bool:
+    return event.channel_type == "im" or (event.channel_id is not None and event.channel_id.startswith("D"))
+
+
+def _is_named(connection: Connection, event: EventCallback) -> bool:
+    return event.event_type == "app_mention" or (
+        connection.bot_user_id is not None and is_mentioned(event.text, connection.bot_user_id)
+    )
+
+
+async def _takes_part(connection: Connection, channel_id: ChannelId, event: EventCallback, turns: TurnStore) -> bool:
+    """Tell whether the message is a reply in a thread that the bot began, or has answered in."""
+    if event.thread_ts is None or event.thread_ts == event.ts:
+        return False
+    if event.parent_user_id is not None and event.parent_user_id == connection.bot_user_id:
+        return True
+    return await turns.has_turn_in_thread(connection.connection_id, channel_id, event.thread_ts)
+
+
+def _read_question(connection: Connection, text: str) -> str:
+    """Return what the person wrote; of a bare mention, the mention: the agent then has something to greet."""
+    rest = text if connection.bot_user_id is None else remove_mention(text, connection.bot_user_id)
+    return clean(unescape(rest or text)).strip()

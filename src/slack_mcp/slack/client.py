@@ -1,0 +1,255 @@
+"""Slack's Web API over the vendor's SDK. Source: https://docs.slack.dev/apis/web-api/.
+
+Connections share sockets and nothing else: every `SlackWebApi` has an SDK client of its own with one token in it, and
+the shared session keeps no cookies.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import aiohttp
+import anyio
+import anyio.lowlevel
+import structlog
+from slack_sdk.errors import SlackClientError
+from slack_sdk.web.async_client import AsyncWebClient
+from slack_sdk.web.async_slack_response import AsyncSlackResponse
+
+from slack_mcp.core.errors import MissingScopeError, SlackApiError, SlackRefusedError, SlackUnavailableError
+from slack_mcp.core.ids import ChannelId, TeamId, Ts, UserId
+from slack_mcp.core.model import Connection
+from slack_mcp.ports.slack import SlackIdentity, SlackMessage
+from slack_mcp.slack.errors import render_unreadable, translate_failure
+
+CALL_TIMEOUT_S: Final = 10.0
+MAX_SOCKETS: Final = 100
+REPLIES_PER_PAGE: Final = 200
+MAX_PAGES: Final = 50
+
+_log = structlog.get_logger(__name__)
+
+
+class SlackWebApis:
+    """Makes the Web API of one connection; `open_slack_apis` makes this.
+
+    Args:
+        session: the sockets, which all connections share.
+        base_url: Slack's Web API, ends with `/`.
+        call_timeout_s: the longest time for one call, waiting for a free socket included.
+    """
+
+    def __init__(
+        self, *, session: aiohttp.ClientSession, base_url: str, call_timeout_s: float = CALL_TIMEOUT_S
+    ) -> None:
+        self._session = session
+        self._base_url = base_url
+        self._call_timeout_s = call_timeout_s
+        # At debug the SDK logs whole requests and answers; our own line says all that anyone may know.
+        self._sdk_log = logging.getLogger(f"{__name__}.sdk")
+        self._sdk_log.setLevel(logging.INFO)
+
+    def open(self, connection: Connection) -> "SlackWebApi":
+        """Return the API that carries this connection's bot token, and no other."""
+        client = AsyncWebClient(
+            token=connection.bot_token.reveal(),
+            base_url=self._base_url,
+            session=self._session,
+            logger=self._sdk_log,
+            # A message posted again after a lost answer stands there twice; the journal retries and looks first.
+            retry_handlers=[],
+        )
+        client.proxy = None  # the SDK takes one from the environment, which only the settings may read
+        return SlackWebApi(connection=connection, client=client, call_timeout_s=self._call_timeout_s)
+
+
+class SlackWebApi:
+    """The Web API with one connection's token; see `ports.slack.SlackApi`."""
+
+    def __init__(self, *, connection: Connection, client: AsyncWebClient, call_timeout_s: float) -> None:
+        self._connection = connection
+        self._client = client
+        self._call_timeout_s = call_timeout_s
+
+    async def fetch_identity(self) -> SlackIdentity:
+        """Return who the token is. Source: https://docs.slack.dev/reference/methods/auth.test."""
+        answer = await self._call("auth.test", params={})
+        bot_id = _read_text(answer.get("bot_id"))
+        # For an organization's token Slack names the organization (E…) in place of the workspace.
+        team_id, user_id = (_read_text(answer.get(name)) for name in ("team_id", "user_id"))
+        if team_id is None or user_id is None:
+            raise render_unreadable("auth.test")
+        return SlackIdentity(
+            team_id=TeamId(team_id),
+            team_name=_read_text(answer.get("team")) or "",
+            bot_user_id=UserId(user_id),
+            bot_id=bot_id,
+            api_app_id=None if bot_id is None else await self._fetch_app_id(bot_id),
+            scopes=_read_scopes(answer.headers),
+        )
+
+    async def post_message(
+        self, channel_id: ChannelId, text: str, *, thread_ts: Ts | None, metadata: Mapping[str, Any] | None = None
+    ) -> Ts:
+        """Post and return the message's ts. Source: https://docs.slack.dev/reference/methods/chat.postMessage."""
+        body = {"channel": channel_id, "text": text, "unfurl_links": False, "unfurl_media": False, "link_names": False}
+        optional = {"thread_ts": thread_ts, "metadata": None if metadata is None else dict(metadata)}
+        answer = await self._call(
+            "chat.postMessage", json=body | {name: value for name, value in optional.items() if value is not None}
+        )
+        ts = _read_text(answer.get("ts"))
+        if ts is None:
+            raise render_unreadable("chat.postMessage")
+        return Ts(ts)
+
+    async def update_message(
+        self, channel_id: ChannelId, ts: Ts, text: str, *, metadata: Mapping[str, Any] | None = None
+    ) -> None:
+        """Replace a message's text. Source: https://docs.slack.dev/reference/methods/chat.update."""
+        body: dict[str, Any] = {"channel": channel_id, "ts": ts, "text": text, "link_names": False}
+        await self._call("chat.update", json=body if metadata is None else body | {"metadata": dict(metadata)})
+
+    async def fetch_own_replies(self, channel_id: ChannelId, thread_ts: Ts, *, oldest: Ts) -> Sequence[SlackMessage]:
+        """Return the bot's own messages of the thread from `oldest` on, none when there is no such thread.
+
+        Source: https://docs.slack.dev/reference/methods/conversations.replies.
+        """
+        own = await self._fetch_own_ids()
+        found: dict[Ts, SlackMessage] = {}
+        params: dict[str, Any] = {
+            "channel": channel_id,
+            "ts": thread_ts,
+            "oldest": oldest,
+            "inclusive": True,
+            "include_all_metadata": True,
+            "limit": REPLIES_PER_PAGE,
+        }
+        for _ in range(MAX_PAGES):
+            try:
+                answer = await self._call("conversations.replies", params=params)
+            except SlackRefusedError as error:
+                if error.slack_error == "thread_not_found":
+                    return ()
+                raise
+            for message in _read_messages(answer):
+                # Every page is headed by the thread's root, older than `oldest` or not. A ts has ten digits, a point
+                # and six digits, so that text order is time order.
+                if message["ts"] >= oldest and any(message.get(name) in own for name in ("user", "bot_id", "app_id")):
+                    found[Ts(message["ts"])] = _read_message(message)
+            cursor = _read_cursor(answer)
+            if cursor is None:
+                return tuple(found.values())
+            params = params | {"cursor": cursor}
+        raise SlackUnavailableError("conversations.replies", "too_many_pages")
+
+    async def _fetch_own_ids(self) -> Sequence[str]:
+        """Return the ids by which Slack marks this bot's messages."""
+        known = (self._connection.bot_user_id, self._connection.bot_id, self._connection.api_app_id)
+        if not any(known):
+            answer = await self._call("auth.test", params={})
+            known = (answer.get("user_id"), answer.get("bot_id"), None)
+        return [each for each in known if each]
+
+    async def _fetch_app_id(self, bot_id: str) -> str | None:
+        """Return the bot's app, None where the token may not ask.
+
+        Source: https://docs.slack.dev/reference/methods/bots.info.
+        """
+        try:
+            answer = await self._call("bots.info", params={"bot": bot_id})
+        except MissingScopeError:
+            return None
+        bot = answer.get("bot")
+        return _read_text(bot.get("app_id")) if isinstance(bot, dict) else None
+
+    async def _call(
+        self, method: str, *, json: dict[str, Any] | None = None, params: dict[str, Any] | None = None
+    ) -> AsyncSlackResponse:
+        """Return Slack's `ok: true` answer. With `json` it is a write, which ends even when the caller is cancelled.
+
+        Raises:
+            SlackApiError: one of its classes.
+        """
+        # A caller that may not write any more (its lease is lost) must not begin to; one that has begun must see it
+        # through, since Slack may act on a request that was hung up on, and the next pod would post beside it.
+        await anyio.lowlevel.checkpoint_if_cancelled()
+        started_s = anyio.current_time()
+        failure: SlackApiError | None = None
+        try:
+            with anyio.fail_after(self._call_timeout_s, shield=json is not None):
+                answer = await self._client.api_call(
+                    method, http_verb="GET" if json is None else "POST", json=json, params=params
+                )
+        # Beside its own errors and the network's, the SDK lets those of its decoding through: ValueError for bytes that
+        # are no text, AttributeError for an answer that is no JSON object.
+        except (SlackClientError, aiohttp.ClientError, OSError, ValueError, AttributeError) as error:
+            failure = translate_failure(method, error)
+        _log.debug(
+            "slack.called",
+            connection_id=self._connection.connection_id,
+            method=method,
+            error=None if failure is None else failure.slack_error,
+            duration_ms=round(1000 * (anyio.current_time() - started_s), 1),
+        )
+        # Raised out here, so that the SDK's error, which holds the token and the text, is not kept as its context.
+        if failure is not None:
+            raise failure
+        if not isinstance(answer.data, dict):
+            raise render_unreadable(method)
+        return answer
+
+
+@asynccontextmanager
+async def open_slack_apis(
+    *, base_url: str, call_timeout_s: float = CALL_TIMEOUT_S, max_sockets: int = MAX_SOCKETS
+) -> AsyncIterator[SlackWebApis]:
+    """Yield the Web APIs of all connections, and close their sockets at the end.
+
+    Args:
+        base_url: Slack's Web API, ends with `/`.
+        call_timeout_s: the longest time for one call.
+        max_sockets: how many calls may be under way at once.
+    """
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=max_sockets),
+        # A cookie that Slack sets for one workspace must not be sent with another's token.
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=None),  # every call has a deadline of its own
+        trust_env=False,
+    ) as session:
+        yield SlackWebApis(session=session, base_url=base_url, call_timeout_s=call_timeout_s)
+
+
+def _read_scopes(headers: Mapping[str, str]) -> frozenset[str] | None:
+    """Return what the token was granted. Source: https://docs.slack.dev/authentication/installing-with-oauth."""
+    granted = next((value for name, value in headers.items() if name.lower() == "x-oauth-scopes"), None)
+    return None if granted is None else frozenset(scope for each in granted.split(",") if (scope := each.strip()))
+
+
+def _read_messages(answer: AsyncSlackResponse) -> Sequence[dict[str, Any]]:
+    messages = answer.get("messages")
+    if not isinstance(messages, list):
+        raise render_unreadable("conversations.replies")
+    return [each for each in messages if isinstance(each, dict) and isinstance(each.get("ts"), str)]
+
+
+def _read_cursor(answer: AsyncSlackResponse) -> str | None:
+    """Return where the next page begins. Source: https://docs.slack.dev/apis/web-api/pagination."""
+    paging = answer.get("response_metadata")
+    return _read_text(paging.get("next_cursor")) if isinstance(paging, dict) else None
+
+
+def _read_message(message: Mapping[str, Any]) -> SlackMessage:
+    user_id, metadata = _read_text(message.get("user")), message.get("metadata")
+    return SlackMessage(
+        ts=Ts(message["ts"]),
+        text=_read_text(message.get("text")) or "",
+        user_id=None if user_id is None else UserId(user_id),
+        bot_id=_read_text(message.get("bot_id")),
+        metadata=metadata if isinstance(metadata, dict) else None,
+    )
+
+
+def _read_text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
