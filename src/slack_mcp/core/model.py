@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from slack_mcp.core.ids import ChannelId, ConnectionId, EventId, PodId, TeamId, Ts, UserId
+from slack_mcp.core.ids import ChannelId, ConnectionId, EventId, TeamId, Ts, UserId
 from slack_mcp.core.secret import Secret
 
 
@@ -229,11 +229,10 @@ class Turn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionChange:
-    """A committed change of a connection, as announced to every pod."""
+    """A committed change of a connection, as announced to every pod. Without a version, it was removed."""
 
     connection_id: ConnectionId
-    version: int
-    pod_id: PodId | None = None
+    version: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

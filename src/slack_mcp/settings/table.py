@@ -321,6 +321,13 @@ class Settings(BaseSettings):
         return parse_database_url(self.database_listen_url.reveal(), data_dir=self.data_dir, name="DATABASE_LISTEN_URL")
 
     @property
+    def listen_dsn(self) -> str | None:
+        """The DSN to LISTEN on; None with SQLite, and where only a pooler in transaction mode is known."""
+        if not self.database_prepared_statements and self.database_listen_url is None:
+            return None
+        return self.listen_database.dsn if self.listen_database else None
+
+    @property
     def key_ring(self) -> KeyRing | None:
         """The keys of `ENCRYPTION_KEYS`, or None."""
         return KeyRing.parse(self.encryption_keys.reveal()) if self.encryption_keys else None

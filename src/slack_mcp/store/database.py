@@ -12,8 +12,9 @@ from uuid import uuid4
 
 import anyio
 import asyncpg
-from sqlalchemy import event, text
+from sqlalchemy import Table, event, text
 from sqlalchemy import exc as sa_exc
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import StaticPool
 
@@ -71,6 +72,12 @@ class Database:
     def describe(self) -> str:
         """Return one phrase for logs and errors, without user and password."""
         return self._url.describe()
+
+    def insert(self, table: Table) -> postgresql.Insert:
+        """Return an INSERT that knows ON CONFLICT, which both dialects spell alike and Core has only by dialect."""
+        insert: Any = postgresql.insert if self.dialect == "postgresql" else sqlite.insert
+        statement: postgresql.Insert = insert(table)
+        return statement
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:

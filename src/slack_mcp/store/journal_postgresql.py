@@ -10,10 +10,10 @@ from typing import Any, Final
 from slack_mcp.core.ids import PodId
 from slack_mcp.core.model import Claim, Delivery, JournalBacklog, JournalledEvent, Settlement
 from slack_mcp.sealing import Sealer
+from slack_mcp.store.announcements import WORK_CHANNEL
 from slack_mcp.store.database import Database
 from slack_mcp.store.journal import collect_claims, collect_next, get_wait_ms, mark_new, seal_payload, to_ms
 
-WORK_CHANNEL: Final = "slack_mcp_work"
 MAX_TENANTS_PER_CLAIM: Final = 256
 
 _NOW: Final = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"

@@ -1,0 +1,208 @@
+"""The only door to a connection: the database behind a cache that hears of every change.
+
+An entry is used until its time is over, a change of it is announced, or the announcements themselves are lost: then
+nothing cached is believed until they are heard again.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Generic, TypeVar
+
+import anyio
+
+from slack_mcp.cache import TtlCache
+from slack_mcp.core.clock import Clock
+from slack_mcp.core.errors import ConnectionNotFoundError, SlackMcpError
+from slack_mcp.core.ids import ConnectionId, TeamId
+from slack_mcp.core.model import CacheStats, Connection
+from slack_mcp.ports.store import ConnectionStore
+
+UNKNOWN_TTL_S: Final = 1.0
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+Members = Sequence[tuple[ConnectionId, str | None]]
+
+
+class _Unknown:
+    """Stands in the cache for a connection that does not exist."""
+
+    version = 0
+
+
+_UNKNOWN: Final = _Unknown()
+
+
+class CachedDirectory:
+    """`ports.directory.Directory` over a `ConnectionStore`.
+
+    Args:
+        ttl_s: how long an entry may be used without asking the database.
+        max_entries: connections kept in memory; as many workspaces.
+        is_listening: whether changes are heard from the start.
+    """
+
+    def __init__(
+        self, *, store: ConnectionStore, clock: Clock, ttl_s: float, max_entries: int, is_listening: bool = True
+    ) -> None:
+        self._store = store
+        self._ttl_s = ttl_s
+        self._is_listening = is_listening
+        self._connections: TtlCache[ConnectionId, Connection | _Unknown] = TtlCache(
+            clock=clock, max_entries=max_entries
+        )
+        self._teams: TtlCache[TeamId, Members] = TtlCache(clock=clock, max_entries=max_entries)
+        self._loads_of_connections: _SingleFlight[ConnectionId, Connection | _Unknown] = _SingleFlight()
+        self._loads_of_teams: _SingleFlight[TeamId, Members] = _SingleFlight()
+        self._hits = self._misses = self._loads = self._invalidations = 0
+
+    async def load(self, connection_id: ConnectionId) -> Connection:
+        """Return the connection; raises ConnectionNotFoundError, StoreUnavailableError."""
+        if self._is_listening:
+            cached = self._connections.get(connection_id)
+            if cached is not None:
+                self._hits += 1
+                return _require(cached, connection_id)
+        self._misses += 1
+        return _require(await self._loads_of_connections.join_or_start(connection_id, self._fetch), connection_id)
+
+    async def reload(self, connection_id: ConnectionId) -> Connection:
+        """Return the connection as the database has it now; raises ConnectionNotFoundError, StoreUnavailableError.
+
+        Those who ask while a reading is under way share the next one: that one began after they asked.
+        """
+        await self._loads_of_connections.wait_for_end(connection_id)
+        return _require(await self._loads_of_connections.join_or_start(connection_id, self._fetch), connection_id)
+
+    async def load_of_team(self, team_id: TeamId, api_app_id: str | None) -> Sequence[Connection]:
+        """Return the workspace's connections that belong to this app, or may; raises StoreUnavailableError."""
+        members = self._teams.get(team_id) if self._is_listening else None
+        if members is None:
+            members = await self._loads_of_teams.join_or_start(team_id, self._fetch_team)
+        found = []
+        for connection_id, app_id in members:
+            if app_id is None or api_app_id is None or app_id == api_app_id:
+                try:
+                    found.append(await self.load(connection_id))
+                except ConnectionNotFoundError:
+                    continue  # removed a moment ago
+        return found
+
+    def invalidate(self, connection_id: ConnectionId, version: int | None = None) -> None:
+        """Forget one connection, unless the cached one is already at this version or later."""
+        self._invalidations += 1
+        # Whose workspace it was, or is now, is not known here.
+        self._teams.clear()
+        self._loads_of_teams.detach_all()
+        self._loads_of_connections.detach(connection_id)
+        cached = self._connections.get(connection_id)
+        if cached is not None and (version is None or cached.version < version):
+            self._connections.drop(connection_id)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._connections.clear()
+        self._teams.clear()
+        self._loads_of_connections.detach_all()
+        self._loads_of_teams.detach_all()
+
+    def set_listening(self, is_listening: bool) -> None:
+        """Believe the cache only while changes are heard; what was missed meanwhile is read again."""
+        self._is_listening = is_listening
+        if is_listening:
+            self.clear()
+
+    def get_stats(self) -> CacheStats:
+        """Return the counters since the start, and the number of connections in the cache."""
+        return CacheStats(
+            hits=self._hits,
+            misses=self._misses,
+            loads=self._loads,
+            invalidations=self._invalidations,
+            size=len(self._connections),
+        )
+
+    async def _fetch(self, connection_id: ConnectionId, flight: "_Flight[Connection | _Unknown]") -> None:
+        self._loads += 1
+        connection = await self._store.load_connection(connection_id)
+        flight.result = _UNKNOWN if connection is None else connection
+        if not flight.is_detached:
+            ttl_s = self._ttl_s if connection else min(self._ttl_s, UNKNOWN_TTL_S)
+            self._connections.put(connection_id, flight.result, ttl_s=ttl_s)
+
+    async def _fetch_team(self, team_id: TeamId, flight: "_Flight[Members]") -> None:
+        flight.result = await self._store.load_connection_ids_of_team(team_id)
+        if not flight.is_detached:
+            ttl_s = self._ttl_s if flight.result else min(self._ttl_s, UNKNOWN_TTL_S)
+            self._teams.put(team_id, flight.result, ttl_s=ttl_s)
+
+
+def _require(found: Connection | _Unknown, connection_id: ConnectionId) -> Connection:
+    if isinstance(found, _Unknown):
+        raise ConnectionNotFoundError(connection_id)
+    return found
+
+
+class _Flight(Generic[Value]):
+    """One reading under way, shared by all who ask for the same thing.
+
+    `is_detached`: something changed since it began, so that it is good for those who wait already and nobody else.
+    """
+
+    def __init__(self) -> None:
+        self.ended = anyio.Event()
+        self.result: Value | None = None
+        self.error: SlackMcpError | None = None
+        self.is_detached = False
+
+
+class _SingleFlight(Generic[Key, Value]):
+    """At most one reading per key that is not detached."""
+
+    def __init__(self) -> None:
+        self._flights: dict[Key, _Flight[Value]] = {}
+
+    async def join_or_start(self, key: Key, fetch: Callable[[Key, _Flight[Value]], Awaitable[None]]) -> Value:
+        """Return the result of the reading under way, or of a new one; every waiter gets its error.
+
+        When the one who started it is cancelled, one of the others starts again.
+        """
+        while True:
+            flight = self._flights.get(key)
+            if flight is None:
+                flight = self._flights[key] = _Flight()
+                await self._lead(key, flight, fetch)
+            else:
+                await flight.ended.wait()
+            if flight.error is not None:
+                raise flight.error
+            if flight.result is not None:
+                return flight.result
+
+    async def _lead(
+        self, key: Key, flight: _Flight[Value], fetch: Callable[[Key, _Flight[Value]], Awaitable[None]]
+    ) -> None:
+        try:
+            await fetch(key, flight)
+        except SlackMcpError as error:
+            flight.error = error
+        finally:
+            if self._flights.get(key) is flight:
+                del self._flights[key]
+            flight.ended.set()
+
+    async def wait_for_end(self, key: Key) -> None:
+        """Return when no reading of the key is under way that began before this call."""
+        flight = self._flights.get(key)
+        if flight is not None:
+            await flight.ended.wait()
+
+    def detach(self, key: Key) -> None:
+        """Let a reading that began before now end without being kept or joined."""
+        flight = self._flights.pop(key, None)
+        if flight is not None:
+            flight.is_detached = True
+
+    def detach_all(self) -> None:
+        """Detach every reading."""
+        for key in list(self._flights):
+            self.detach(key)

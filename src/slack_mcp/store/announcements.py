@@ -1,0 +1,123 @@
+"""NOTIFY and LISTEN: how pods hear of each other's changes and of work that one pod cannot take alone."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import anyio
+import asyncpg
+import structlog
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from slack_mcp.core.ids import ConnectionId
+from slack_mcp.core.model import ConnectionChange
+
+CONNECTIONS_CHANNEL: Final = "slack_mcp_connections"
+WORK_CHANNEL: Final = "slack_mcp_work"
+HEARTBEAT_S: Final = 5.0
+HEARTBEAT_TIMEOUT_S: Final = 3.0
+FIRST_PAUSE_S: Final = 0.1
+LONGEST_PAUSE_S: Final = 5.0
+
+_log = structlog.get_logger(__name__)
+
+
+async def announce_change(database: AsyncConnection, change: ConnectionChange) -> None:
+    """Tell every pod of a change when the transaction commits. SQLite has no other pods to tell."""
+    if database.dialect.name == "postgresql":
+        payload = json.dumps({"connection_id": change.connection_id, "version": change.version})
+        await database.execute(
+            text("SELECT pg_notify(:channel, :payload)"), {"channel": CONNECTIONS_CHANNEL, "payload": payload}
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscribers:
+    """Who is told; each is called in the event loop and must not wait.
+
+    Attributes:
+        on_change: a connection changed, here or on another pod.
+        on_work: another pod has more due than it can take.
+        on_listening: True once everything from now on will be heard, False as soon as something may be missed.
+    """
+
+    on_change: Callable[[ConnectionChange], None]
+    on_work: Callable[[], None]
+    on_listening: Callable[[bool], None]
+
+
+class Listener:
+    """Listens on a connection of its own, and connects again for as long as it runs.
+
+    Args:
+        dsn: PostgreSQL without a pooler in between.
+        connect_timeout_s: longest wait for the connection.
+    """
+
+    def __init__(self, dsn: str, *, subscribers: Subscribers, connect_timeout_s: float = 5.0) -> None:
+        self._dsn = dsn
+        self._subscribers = subscribers
+        self._connect_timeout_s = connect_timeout_s
+        self._is_listening = False
+
+    @property
+    def listening(self) -> bool:
+        """Whether announcements are heard now."""
+        return self._is_listening
+
+    async def run(self) -> None:
+        """Listen until cancelled."""
+        pause_s = FIRST_PAUSE_S
+        while True:
+            try:
+                await self._listen()
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+                _log.warning("listener.lost", error=type(error).__name__)
+            if self._is_listening:
+                self._set_listening(is_listening=False)
+                pause_s = FIRST_PAUSE_S
+            await anyio.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    async def _listen(self) -> None:
+        """Listen until the connection is lost; raises what the driver does, or returns when it just closed."""
+        connection = await asyncpg.connect(
+            self._dsn,
+            timeout=self._connect_timeout_s,
+            command_timeout=HEARTBEAT_TIMEOUT_S,
+            server_settings={"application_name": "slack-mcp listener"},
+        )
+        closed = anyio.Event()
+        connection.add_termination_listener(lambda _connection: closed.set())
+        try:
+            await connection.add_listener(CONNECTIONS_CHANNEL, self._hear_change)
+            await connection.add_listener(WORK_CHANNEL, self._hear_work)
+            self._set_listening(is_listening=True)
+            while not closed.is_set():
+                with anyio.move_on_after(HEARTBEAT_S):
+                    await closed.wait()
+                if not closed.is_set():
+                    # A connection that died without a word is found out only by asking.
+                    await connection.execute("SELECT 1")
+        finally:
+            # Closing in good order would wait for a server that may not answer.
+            connection.terminate()
+
+    def _set_listening(self, *, is_listening: bool) -> None:
+        self._is_listening = is_listening
+        _log.info("listener.listening" if is_listening else "listener.deaf")
+        self._subscribers.on_listening(is_listening)
+
+    def _hear_change(self, _connection: Any, _pid: int, _channel: str, payload: object) -> None:
+        try:
+            body = json.loads(str(payload))
+            change = ConnectionChange(connection_id=ConnectionId(body["connection_id"]), version=body["version"])
+        except (ValueError, KeyError, TypeError):
+            _log.warning("listener.unreadable")  # anybody with access to the database can send one
+            return
+        self._subscribers.on_change(change)
+
+    def _hear_work(self, _connection: Any, _pid: int, _channel: str, _payload: object) -> None:
+        self._subscribers.on_work()

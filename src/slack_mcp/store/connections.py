@@ -1,0 +1,192 @@
+"""Connections in the database: secrets sealed on the way in and opened on the way out, every change announced."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import structlog
+from sqlalchemy import delete, func, select
+
+from slack_mcp.core.clock import Clock
+from slack_mcp.core.errors import SealingError
+from slack_mcp.core.ids import ChannelId, ConnectionId, TeamId, UserId
+from slack_mcp.core.model import AgentBackend, Connection, ConnectionChange, ConnectionSettings
+from slack_mcp.core.secret import Secret
+from slack_mcp.sealing import Sealer
+from slack_mcp.store.announcements import announce_change
+from slack_mcp.store.database import Database
+from slack_mcp.store.schema import connections, turns
+
+SECRET_COLUMNS: Final = ("bot_token", "signing_secret", "mesh_token", "mesh_api_key", "previous_signing_secret")
+PLAIN_COLUMNS: Final = (
+    "organization_id",
+    "mesh_url",
+    "mesh_api_key_id",
+    "organization_slug",
+    "model_provider_id",
+    "model_id",
+    "agent_id",
+    "system_prompt",
+    "team_id",
+    "team_name",
+    "bot_user_id",
+    "bot_id",
+    "api_app_id",
+    "connection_name",
+    "previous_signing_secret_until_s",
+    "disabled",
+)
+
+
+_log = structlog.get_logger(__name__)
+
+
+class SqlConnectionStore:
+    """`ports.store.ConnectionStore`.
+
+    Args:
+        announce: tells this process of a change after its commit; the others hear of it from the database.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        sealer: Sealer,
+        *,
+        clock: Clock,
+        announce: Callable[[ConnectionChange], None] = lambda _change: None,
+    ) -> None:
+        self._database = database
+        self._sealer = sealer
+        self._clock = clock
+        self._announce = announce
+
+    async def load_connection(self, connection_id: ConnectionId) -> Connection | None:
+        """Return the connection, or None; raises SealingError when its secrets do not open."""
+        async with self._database.reading() as database:
+            statement = select(connections).where(connections.c.connection_id == connection_id)
+            row = (await database.execute(statement)).mappings().one_or_none()
+        return None if row is None else self._open(row)
+
+    async def load_connection_ids_of_team(self, team_id: TeamId) -> Sequence[tuple[ConnectionId, str | None]]:
+        """Return (connection_id, api_app_id or None) of each connection of a workspace, by id."""
+        async with self._database.reading() as database:
+            statement = (
+                select(connections.c.connection_id, connections.c.api_app_id)
+                .where(connections.c.team_id == team_id)
+                .order_by(connections.c.connection_id)
+            )
+            rows = (await database.execute(statement)).all()
+        return [(ConnectionId(row.connection_id), row.api_app_id) for row in rows]
+
+    async def list_connections(self) -> Sequence[Connection]:
+        """Return all connections, by id.
+
+        One whose secrets do not open is logged and left out: it is no reason to hide the others.
+        """
+        async with self._database.reading() as database:
+            statement = select(connections).order_by(connections.c.connection_id)
+            rows = (await database.execute(statement)).mappings().all()
+        found = []
+        for row in rows:
+            try:
+                found.append(self._open(row))
+            except SealingError as error:
+                _log.error("connection.unreadable", connection_id=row["connection_id"], error=str(error))
+        return found
+
+    async def count_connections(self) -> tuple[int, int]:
+        """Return (connections, connections that hold a Mesh API key)."""
+        async with self._database.reading() as database:
+            statement = select(func.count(), func.count(connections.c.mesh_api_key)).select_from(connections)
+            total, with_key = (await database.execute(statement)).one()
+        return total, with_key
+
+    async def save_connection(self, connection: Connection) -> Connection:
+        """Insert or replace the connection, raise its version by one, and announce the change with the commit.
+
+        The version grows in the database, so that two pods that save at once never make the same one. `configured_at`
+        is kept when the connection brings it along, and set to now when it comes without.
+        """
+        values = self._render(connection)
+        statement = self._database.insert(connections).values(**values)
+        upsert = statement.on_conflict_do_update(
+            index_elements=[connections.c.connection_id],
+            set_={**values, "version": connections.c.version + 1},
+        ).returning(connections)
+        async with self._database.transaction() as database:
+            row = (await database.execute(upsert)).mappings().one()
+            saved = self._open(row)
+            change = ConnectionChange(connection_id=saved.connection_id, version=saved.version)
+            await announce_change(database, change)
+        self._announce(change)
+        return saved
+
+    async def remove_connection(self, connection_id: ConnectionId) -> bool:
+        """Delete the connection, its turns and its secrets, and announce it. False when there was none."""
+        change = ConnectionChange(connection_id=connection_id, version=None)
+        async with self._database.transaction() as database:
+            await database.execute(delete(turns).where(turns.c.connection_id == connection_id))
+            result = await database.execute(delete(connections).where(connections.c.connection_id == connection_id))
+            await announce_change(database, change)
+        self._announce(change)
+        return bool(result.rowcount)
+
+    def _render(self, connection: Connection) -> dict[str, Any]:
+        """Return the row of a connection, without its version."""
+        now = datetime.fromtimestamp(self._clock.now_s(), UTC).isoformat(timespec="microseconds")
+        values: dict[str, Any] = {name: getattr(connection, name) for name in PLAIN_COLUMNS}
+        for name in SECRET_COLUMNS:
+            secret: Secret | None = getattr(connection, name)
+            values[name] = secret and self._sealer.seal(connection.connection_id, name, secret.reveal())
+        return values | {
+            "connection_id": connection.connection_id,
+            "settings": json.dumps(_render_settings(connection.settings)),
+            "configured_at": connection.configured_at or now,
+            "updated_at": now,
+        }
+
+    def _open(self, row: Mapping[Any, Any]) -> Connection:
+        """Return the connection of a row; raises SealingError."""
+        connection_id = ConnectionId(row["connection_id"])
+        plain = {name: row[name] for name in PLAIN_COLUMNS}
+        secrets = {
+            name: None if row[name] is None else Secret(self._sealer.open(connection_id, name, row[name]))
+            for name in SECRET_COLUMNS
+        }
+        ids = {"team_id": _wrap(TeamId, row["team_id"]), "bot_user_id": _wrap(UserId, row["bot_user_id"])}
+        return Connection(
+            **{**plain, **secrets, **ids},
+            connection_id=connection_id,
+            settings=_parse_settings(row["settings"]),
+            version=row["version"],
+            configured_at=row["configured_at"],
+            updated_at=row["updated_at"],
+        )
+
+
+def _wrap(kind: Callable[[str], Any], value: str | None) -> Any:
+    return None if value is None else kind(value)
+
+
+def _render_settings(settings: ConnectionSettings) -> dict[str, Any]:
+    return {
+        "agent": settings.agent.value if settings.agent else None,
+        "allowed_channels": list(settings.allowed_channels),
+        "language": settings.language,
+        "thread_timeout_min": settings.thread_timeout_min,
+    }
+
+
+def _parse_settings(text: str) -> ConnectionSettings:
+    """Return what a row holds; a newer version's keys are passed over, an older one's missing keys have defaults."""
+    held: dict[str, Any] = json.loads(text)
+    defaults = ConnectionSettings()
+    agent = held.get("agent")
+    return ConnectionSettings(
+        agent=AgentBackend(agent) if agent in set(AgentBackend) else None,
+        allowed_channels=tuple(ChannelId(channel) for channel in held.get("allowed_channels", ())),
+        language=held.get("language", defaults.language),
+        thread_timeout_min=held.get("thread_timeout_min", defaults.thread_timeout_min),
+    )

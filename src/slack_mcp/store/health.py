@@ -1,0 +1,37 @@
+"""What the health routes ask of the database."""
+
+from collections.abc import Mapping
+
+from slack_mcp.store.announcements import Listener
+from slack_mcp.store.database import Database
+from slack_mcp.store.migrate import load_revision
+
+
+class SqlStoreHealth:
+    """`ports.store.StoreHealth`.
+
+    Args:
+        listener: None where there is nobody to listen to, or no way to.
+    """
+
+    def __init__(self, database: Database, *, listener: Listener | None) -> None:
+        self._database = database
+        self._listener = listener
+
+    @property
+    def dialect(self) -> str:
+        """`postgresql` or `sqlite`."""
+        return self._database.dialect
+
+    async def ping(self) -> None:
+        """Return when the database answers; raises StoreUnavailableError."""
+        await self._database.ping()
+
+    async def load_schema_revision(self) -> Mapping[str, str | None]:
+        """Return {"current": …, "head": …}."""
+        return await load_revision(self._database)
+
+    @property
+    def listening(self) -> bool:
+        """Whether changes announced by other pods are being heard, where they can be."""
+        return self._listener is None or self._listener.listening

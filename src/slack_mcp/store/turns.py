@@ -1,0 +1,156 @@
+"""Turns in the database: question and answer sealed, every write under the lane's fence."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from sqlalchemy import exists, func, select, update
+
+from slack_mcp.core.clock import Clock
+from slack_mcp.core.errors import LeaseLostError
+from slack_mcp.core.ids import ChannelId, ConnectionId, EventId, Ts, UserId
+from slack_mcp.core.model import Claim, Turn, TurnState
+from slack_mcp.sealing import Sealer
+from slack_mcp.store.database import Database
+from slack_mcp.store.schema import lanes, turns
+
+_MS: Final = 1000
+
+
+class SqlTurnStore:
+    """`ports.store.TurnStore`."""
+
+    def __init__(self, database: Database, sealer: Sealer, *, clock: Clock) -> None:
+        self._database = database
+        self._sealer = sealer
+        self._clock = clock
+
+    async def begin_turn(self, turn: Turn) -> Turn:
+        """Insert the turn unless the message has one already; returns the one that stands."""
+        now_ms = self._now_ms()
+        insert = (
+            self._database.insert(turns)
+            .values(
+                connection_id=turn.connection_id,
+                channel_id=turn.channel_id,
+                message_ts=turn.message_ts,
+                thread_ts=turn.thread_ts,
+                event_id=turn.event_id,
+                user_id=turn.user_id,
+                question=self._sealer.seal(turn.connection_id, "question", turn.question),
+                created_at_ms=now_ms,
+                **self._render_progress(turn, now_ms),
+            )
+            .on_conflict_do_nothing()
+        )
+        standing = select(turns).where(*_is_turn(turn.connection_id, turn.channel_id, turn.message_ts))
+        async with self._database.transaction() as database:
+            await database.execute(insert)
+            row = (await database.execute(standing)).mappings().one()
+        return self._open(row)
+
+    async def save_turn(self, turn: Turn, claim: Claim) -> None:
+        """Store the turn's state, answer_ts, answer and notice; raises LeaseLostError."""
+        # The lane's row is locked with the same statement: nobody can take it over between the look and the write.
+        held = (
+            select(lanes.c.lane_id)
+            .where(lanes.c.lane_id == claim.lane_id, lanes.c.fence == claim.fence, lanes.c.holder.is_not(None))
+            .with_for_update(read=True)
+            .cte("held")
+        )
+        statement = (
+            update(turns)
+            .where(*_is_turn(turn.connection_id, turn.channel_id, turn.message_ts), exists(select(held.c.lane_id)))
+            .values(**self._render_progress(turn, self._now_ms()))
+        )
+        async with self._database.transaction() as database:
+            result = await database.execute(statement)
+        if not result.rowcount:
+            raise LeaseLostError(f"Lane {claim.lane_id} belongs to another pod now, or its connection was removed.")
+
+    async def has_turn_in_thread(self, connection_id: ConnectionId, channel_id: ChannelId, thread_ts: Ts) -> bool:
+        """Tell whether the bot takes part in this thread."""
+        return await self._has(*_is_in_thread(connection_id, channel_id, thread_ts))
+
+    async def has_notice_in_thread(
+        self, connection_id: ConnectionId, channel_id: ChannelId, thread_ts: Ts, notice: str
+    ) -> bool:
+        """Tell whether the bot has already given this notice in the thread."""
+        return await self._has(*_is_in_thread(connection_id, channel_id, thread_ts), turns.c.notice == notice)
+
+    async def load_history(
+        self, connection_id: ConnectionId, channel_id: ChannelId, thread_ts: Ts, *, limit: int, max_age_s: float
+    ) -> Sequence[Turn]:
+        """Return the thread's last answered turns, oldest first, up to the last silence longer than `max_age_s`."""
+        statement = (
+            select(turns)
+            .where(*_is_in_thread(connection_id, channel_id, thread_ts), turns.c.answer.is_not(None))
+            .order_by(turns.c.message_ts.desc())
+            .limit(limit)
+        )
+        async with self._database.reading() as database:
+            rows = (await database.execute(statement)).mappings().all()
+        spoken = []
+        heard_ms = self._now_ms()
+        for row in rows:
+            if heard_ms - row["updated_at_ms"] > max_age_s * _MS:
+                break
+            spoken.append(self._open(row))
+            heard_ms = row["created_at_ms"]
+        return spoken[::-1]
+
+    async def count_turns(self) -> int:
+        """Return how many turns are kept, of all connections."""
+        async with self._database.reading() as database:
+            return (await database.execute(select(func.count()).select_from(turns))).scalar_one()
+
+    async def _has(self, *conditions: Any) -> bool:
+        async with self._database.reading() as database:
+            statement = select(turns.c.connection_id).where(*conditions).limit(1)
+            return (await database.execute(statement)).first() is not None
+
+    def _now_ms(self) -> int:
+        return int(self._clock.now_s() * _MS)
+
+    def _render_progress(self, turn: Turn, now_ms: int) -> dict[str, Any]:
+        """Return the columns that change in the course of a turn."""
+        answer = turn.answer
+        return {
+            "state": turn.state.value,
+            "answer_ts": turn.answer_ts,
+            "answer": None if answer is None else self._sealer.seal(turn.connection_id, "answer", answer),
+            "notice": turn.notice,
+            "updated_at_ms": now_ms,
+        }
+
+    def _open(self, row: Mapping[Any, Any]) -> Turn:
+        connection_id = ConnectionId(row["connection_id"])
+        answer = row["answer"]
+        return Turn(
+            connection_id=connection_id,
+            channel_id=ChannelId(row["channel_id"]),
+            message_ts=Ts(row["message_ts"]),
+            thread_ts=Ts(row["thread_ts"]),
+            event_id=EventId(row["event_id"]),
+            user_id=None if row["user_id"] is None else UserId(row["user_id"]),
+            state=TurnState(row["state"]),
+            question=self._sealer.open(connection_id, "question", row["question"]),
+            answer_ts=None if row["answer_ts"] is None else Ts(row["answer_ts"]),
+            answer=None if answer is None else self._sealer.open(connection_id, "answer", answer),
+            notice=row["notice"],
+        )
+
+
+def _is_turn(connection_id: ConnectionId, channel_id: ChannelId, message_ts: Ts) -> tuple[Any, ...]:
+    return (
+        turns.c.connection_id == connection_id,
+        turns.c.channel_id == channel_id,
+        turns.c.message_ts == message_ts,
+    )
+
+
+def _is_in_thread(connection_id: ConnectionId, channel_id: ChannelId, thread_ts: Ts) -> tuple[Any, ...]:
+    return (
+        turns.c.connection_id == connection_id,
+        turns.c.channel_id == channel_id,
+        turns.c.thread_ts == thread_ts,
+    )
