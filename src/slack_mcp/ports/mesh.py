@@ -1,9 +1,11 @@
-"""Mesh (Studio), as far as configuration needs it."""
+"""Mesh (Studio), as far as configuration and the agent that lives there need it."""
 
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from slack_mcp.core.ids import ConnectionId
+from slack_mcp.core.model import Connection
 from slack_mcp.core.secret import Secret
 
 
@@ -34,6 +36,23 @@ class MeshApiKey:
     key: Secret
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeshTurn:
+    """One question to a Mesh agent.
+
+    Attributes:
+        thread_id: Mesh's thread, which keeps the history; made when it does not exist yet. Letters, digits, `-`, `_`.
+        message_id: identifies the question in Mesh; asked again with it, the question is not put twice.
+        agent_id: the virtual MCP that answers, `vir_…`.
+    """
+
+    thread_id: str
+    message_id: str
+    agent_id: str
+    question: str
+    system_prompt: str | None = None
+
+
 class MeshTokens(Protocol):
     """Decides which Mesh tokens are believed."""
 
@@ -54,6 +73,21 @@ class MeshApi(Protocol):
         """Make an API key that does not expire, for the connection's agent calls.
 
         Raises:
+            MeshApiError: one of its classes.
+        """
+        ...
+
+
+class MeshAgents(Protocol):
+    """The agents that live in Mesh."""
+
+    def stream_turn(self, connection: Connection, turn: MeshTurn) -> AsyncGenerator[Mapping[str, Any], None]:
+        """Ask, and yield the run's AI SDK message chunks as they come; close the generator when the run has ended.
+
+        It may go on after the run's `finish`. The waits between chunks have no deadline: the caller sets it.
+
+        Raises:
+            AgentError: AgentNotConfiguredError, AgentRateLimitedError or AgentStreamBrokenError.
             MeshApiError: one of its classes.
         """
         ...
