@@ -142,6 +142,8 @@ def _calm_libraries(*, debug: bool) -> None:
     access.handlers.clear()
     access.propagate = False
     access.disabled = True
+    # Ours say the same, and which pod.
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     # At debug these print whole requests, tokens and message text included: names and shapes alone would not hold them.
     quiet = logging.INFO if debug else logging.WARNING
     for name in ("slack_sdk", "slack_bolt", "openai", "httpx2", "httpcore2", "mcp", "aiosqlite", "asyncio", "alembic"):

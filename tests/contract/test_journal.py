@@ -281,6 +281,21 @@ async def test_a_renewed_lease_holds_and_a_lost_one_cannot_be_renewed(make_journ
     assert await second.renew(POD_A, [taken], lease_s=FOREVER_S) == []
 
 
+async def test_what_a_dead_process_held_is_taken_back_only_where_it_was_the_only_one(
+    make_journal: Callable[..., Journal], database: Database
+) -> None:
+    first, second = make_journal(POD_A), make_journal(POD_B)
+    await first.append([deliver(1)])
+    (lost,) = await claim(first, POD_A)
+    taken_back = await second.take_back()
+    claims = await claim(second, POD_B)
+    if database.dialect == "postgresql":
+        assert (taken_back, claims) == (0, [])
+        return
+    assert (taken_back, claims[0].takeovers, claims[0].events[0].redone) == (1, 1, True)
+    assert await settle(first, lost, *lost.events) is None
+
+
 async def test_a_released_lane_is_free_at_once(make_journal: Callable[..., Journal]) -> None:
     first, second = make_journal(POD_A), make_journal(POD_B)
     await first.append([deliver(1), deliver(2)])

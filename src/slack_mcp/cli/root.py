@@ -56,7 +56,7 @@ def demo(
 ) -> None:
     """Run the service with a simulated Slack workspace and print its address."""
     seam: Seam = ctx.obj
-    seam.load_demo().run(seam.load_settings(), port=port, say=say)
+    seam.load_demo().run(seam.load_settings(), port=port, say=say, echo=typer.echo)
 
 
 @cli.command()

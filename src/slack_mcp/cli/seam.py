@@ -98,7 +98,7 @@ class Composition(Protocol):
 class Demo(Protocol):
     """`slack_mcp.demo`, as far as the commands need it."""
 
-    def run(self, settings: "Settings", *, port: int | None, say: str | None) -> None:
+    def run(self, settings: "Settings", *, port: int | None, say: str | None, echo: Callable[[str], None]) -> None:
         """Run service and simulator; with `say`, print one thread and return."""
         ...
 

@@ -83,6 +83,13 @@ class Journal(Protocol):
         """
         ...
 
+    async def take_back(self) -> int:
+        """Free the lanes that an earlier process died with, where no other process can be at work; returns how many.
+
+        With several pods nobody can know, and nothing is done: leases decide.
+        """
+        ...
+
     async def load_backlog(self) -> JournalBacklog:
         """Return what is unfinished."""
         ...

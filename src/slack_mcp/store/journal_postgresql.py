@@ -240,6 +240,10 @@ class PostgresqlJournal:
         )
         return rows
 
+    async def take_back(self) -> int:
+        """Return 0: other pods may be at work."""
+        return 0
+
     async def load_backlog(self) -> JournalBacklog:
         """Return what is unfinished."""
         async with self._database.driver() as connection:

@@ -72,6 +72,10 @@ UPDATE slack_lanes SET takeovers = CASE WHEN :progressed THEN 0 ELSE takeovers E
 WHERE lane_id = :lane_id
 """
 
+TAKE_BACK: Final = """
+UPDATE slack_lanes SET holder = NULL, lease_until_ms = NULL, takeovers = takeovers + 1 WHERE holder IS NOT NULL
+"""
+
 BACKLOG: Final = """
 SELECT count(*) FILTER (WHERE state <> 'dead') AS unfinished, count(*) FILTER (WHERE state = 'dead') AS dead,
   min(received_at_ms) FILTER (WHERE state <> 'dead') AS oldest_ms
@@ -202,6 +206,11 @@ class SqliteJournal:
             },
         )
         return following if keeps else ()
+
+    async def take_back(self) -> int:
+        """Free the lanes that an earlier process died with; returns how many."""
+        async with self._writing() as connection:
+            return int((await connection.execute(TAKE_BACK)).rowcount)
 
     async def load_backlog(self) -> JournalBacklog:
         """Return what is unfinished."""

@@ -1,0 +1,7 @@
+"""The composition root: the settings become rooms, the rooms become one process. Nothing else knows every class."""
+
+from slack_mcp.app.compose import migrations, open_admin
+from slack_mcp.app.pod import open_pod
+from slack_mcp.app.serve import serve
+
+__all__ = ["migrations", "open_admin", "open_pod", "serve"]

@@ -1,0 +1,92 @@
+"""The parts that the service and the commands have in common: database, secrets, connections and the way to Slack."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from slack_mcp.connections.save import ConnectionSaver
+from slack_mcp.core.clock import Clock, SystemClock
+from slack_mcp.core.errors import SchemaOutdatedError
+from slack_mcp.ports.slack import SlackApis
+from slack_mcp.ports.store import ConnectionStore
+from slack_mcp.sealing import KeyRing, Sealer
+from slack_mcp.settings import Settings
+from slack_mcp.slack.client import open_slack_apis
+from slack_mcp.store.connections import SqlConnectionStore
+from slack_mcp.store.database import Database, open_database
+from slack_mcp.store.keyfile import get_key_file, load_or_create_key_file
+from slack_mcp.store.migrate import Migrations, load_revision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admin:
+    """What the commands work with: the connections, the way to save one, and Slack."""
+
+    connections: ConnectionStore
+    saver: ConnectionSaver
+    slack: SlackApis
+
+
+def migrations(settings: Settings, *, database: Database | None = None) -> Migrations:
+    """Return the schema's history of the configured database."""
+    return Migrations(
+        settings.database,
+        database=database,
+        connect_timeout_s=settings.database_connect_timeout_s,
+        prepared_statements=settings.database_prepared_statements,
+    )
+
+
+def make_sealer(settings: Settings) -> Sealer:
+    """Return what seals the secrets: the configured keys, else SQLite's own key file, else nothing.
+
+    Raises:
+        SettingsError: the key file cannot be read or made.
+    """
+    ring = settings.key_ring
+    if ring is None and settings.database.dialect == "sqlite":
+        path = settings.database.sqlite_path
+        # What is in memory dies with its key.
+        ring = load_or_create_key_file(get_key_file(path)) if path else KeyRing.generate("memory")
+    return Sealer(ring)
+
+
+@asynccontextmanager
+async def open_store(settings: Settings) -> AsyncIterator[Database]:
+    """Yield the configured database."""
+    async with open_database(
+        settings.database,
+        pool_size=settings.database_pool_size,
+        connect_timeout_s=settings.database_connect_timeout_s,
+        prepared_statements=settings.database_prepared_statements,
+    ) as database:
+        yield database
+
+
+def make_saver(settings: Settings, *, store: ConnectionStore, slack: SlackApis, clock: Clock) -> ConnectionSaver:
+    """Return the way to save a connection."""
+    return ConnectionSaver(
+        store=store, slack=slack, clock=clock, signing_secret_overlap_s=settings.signing_secret_overlap_s
+    )
+
+
+@asynccontextmanager
+async def open_admin(settings: Settings) -> AsyncIterator[Admin]:
+    """Yield what the commands need. A database without any table gets them; an outdated one is left to its owner.
+
+    Raises:
+        SchemaOutdatedError: the database has other migrations than this version needs.
+        StoreUnavailableError: it cannot be reached.
+    """
+    clock = SystemClock()
+    async with open_store(settings) as database, open_slack_apis(base_url=settings.slack_api_url) as slack:
+        revision = await load_revision(database)
+        if revision["current"] is None:
+            await migrations(settings, database=database).up()
+        elif revision["current"] != revision["head"]:
+            raise SchemaOutdatedError(
+                f"The database is at migration {revision['current']} and this version needs {revision['head']}: run "
+                "`slack-mcp migrate up`."
+            )
+        store = SqlConnectionStore(database, make_sealer(settings), clock=clock)
+        yield Admin(connections=store, saver=make_saver(settings, store=store, slack=slack, clock=clock), slack=slack)

@@ -1,0 +1,274 @@
+"""One process of the service: every room opened in order, and closed in the reverse."""
+
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import anyio
+import httpx2
+import structlog
+from starlette.applications import Starlette
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from slack_mcp.agents.echo import EchoAgent
+from slack_mcp.agents.mesh import MeshAgent
+from slack_mcp.agents.openai import build_openai_agent
+from slack_mcp.agents.registry import AgentRegistry
+from slack_mcp.app.compose import make_saver, make_sealer, migrations, open_store
+from slack_mcp.app.server import HttpServer, render_url
+from slack_mcp.bot.handler import BotHandler
+from slack_mcp.connections.configure import Configurator
+from slack_mcp.connections.directory import CachedDirectory
+from slack_mcp.core.clock import SystemClock
+from slack_mcp.core.errors import AgentNotConfiguredError, SettingsError
+from slack_mcp.core.ids import PodId
+from slack_mcp.core.model import AgentBackend, ConnectionChange, Delivery
+from slack_mcp.inbox.dispatch import Dispatcher, WorkLimits
+from slack_mcp.inbox.group_commit import GroupCommit
+from slack_mcp.inbox.prune import Pruner
+from slack_mcp.inbox.receive import Receiver
+from slack_mcp.mesh.client import MeshClient
+from slack_mcp.mesh.decopilot import Decopilot
+from slack_mcp.mesh.tokens import MeshTokenVerifier
+from slack_mcp.mesh.transport import MeshTransport
+from slack_mcp.ports.agent import Agent
+from slack_mcp.protocol.backoff import RetryLimits
+from slack_mcp.settings import Settings
+from slack_mcp.slack.client import open_slack_apis
+from slack_mcp.store.announcements import Listener, Subscribers
+from slack_mcp.store.connections import SqlConnectionStore
+from slack_mcp.store.health import SqlStoreHealth
+from slack_mcp.store.lockfile import hold_database
+from slack_mcp.store.open import open_journal
+from slack_mcp.store.turns import SqlTurnStore
+from slack_mcp.tools.endpoint import McpEndpoint
+from slack_mcp.web.health import Health, PodState
+from slack_mcp.web.webhook import Webhook
+
+JOURNAL_BATCH: Final = 512
+# Slack waits 3 s for the answer: https://docs.slack.dev/apis/events-api/#responding
+JOURNAL_TIMEOUT_S: Final = 2.0
+S_PER_DAY: Final = 86_400.0
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pod:
+    """One process of the service, with everything open; `open_pod` makes it.
+
+    Attributes:
+        app: the ASGI app: the webhook in front, everything else behind.
+        state: what the health routes say of this process.
+    """
+
+    pod_id: PodId
+    app: ASGIApp
+    state: PodState
+    journal: GroupCommit[Delivery, bool]
+    dispatcher: Dispatcher
+    pruner: Pruner
+    listener: Listener | None
+    drain_delay_s: float
+    drain_timeout_s: float
+
+    async def run(self, listener: socket.socket, stop: anyio.Event) -> None:
+        """Serve on the socket and work on the journal until `stop`, then come to an orderly end.
+
+        Requests in hand are finished while the work in hand is; what takes longer is handed back to the other pods.
+        """
+        server = HttpServer(self.app)
+        async with anyio.create_task_group() as background:
+            background.start_soon(self.journal.run, name="journal")
+            background.start_soon(self.pruner.run, name="prune")
+            if self.listener is not None:
+                background.start_soon(self.listener.run, name="listen")
+            async with anyio.create_task_group() as work:
+                work.start_soon(lambda: self.dispatcher.run(drain_timeout_s=self.drain_timeout_s), name="dispatch")
+                work.start_soon(server.run_on, listener, name="http")
+                await server.listening.wait()
+                _log.info("pod.listening", url=render_url(listener), pod_id=self.pod_id)
+                await stop.wait()
+                self.state.is_draining = True
+                await anyio.sleep(self.drain_delay_s)
+                self.dispatcher.stop()
+                server.stop()
+            background.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def open_pod(settings: Settings) -> AsyncIterator[Pod]:
+    """Yield one process of the service on a migrated database; nothing is served before `Pod.run`.
+
+    Raises:
+        SettingsError: the key file, or the agent that was chosen, cannot be used; or another process has the database.
+        MigrationFailedError, SchemaOutdatedError, StoreUnavailableError: the database is not what it has to be.
+    """
+    clock = SystemClock()
+    pod_id = PodId(f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}")
+    sealer = make_sealer(settings)
+    async with AsyncExitStack() as stack:
+        if settings.database.sqlite_path is not None:
+            stack.enter_context(hold_database(settings.database.sqlite_path))
+        database = await stack.enter_async_context(open_store(settings))
+        for name in await migrations(settings, database=database).up():
+            _log.info("migration.applied", migration=name)
+
+        def on_change(change: ConnectionChange) -> None:
+            directory.invalidate(change.connection_id, change.version)
+
+        connections = SqlConnectionStore(database, sealer, clock=clock, announce=on_change)
+        turns = SqlTurnStore(database, sealer, clock=clock)
+        journal = open_journal(database, sealer, pod_id, clock=clock)
+        lanes = await journal.take_back()
+        if lanes:
+            _log.info("journal.taken_back", lanes=lanes)
+        hears_of_changes = settings.listen_dsn is not None
+        directory = CachedDirectory(
+            store=connections,
+            clock=clock,
+            # Without a listener a change elsewhere shows when the entry's time is over, so that it is a short one.
+            ttl_s=settings.directory_ttl_s if hears_of_changes else min(settings.directory_ttl_s, settings.poll_s),
+            max_entries=settings.directory_max_entries,
+            is_listening=not hears_of_changes,
+        )
+
+        slack = await stack.enter_async_context(open_slack_apis(base_url=settings.slack_api_url))
+        mesh = MeshTransport(http=await stack.enter_async_context(_open_http(settings)))
+        model_http = await stack.enter_async_context(_open_http(settings))
+        handler = BotHandler(
+            turns=turns,
+            slack=slack,
+            agents=AgentRegistry(agents=_make_agents(settings, model_http, mesh), default=settings.default_agent),
+            clock=clock,
+            turn_timeout_s=settings.turn_timeout_s,
+        )
+        dispatcher = Dispatcher(
+            journal=journal,
+            directory=directory,
+            handler=handler,
+            pod_id=pod_id,
+            clock=clock,
+            limits=_make_work_limits(settings),
+            retries=RetryLimits(
+                max_attempts=settings.retry_max_attempts,
+                max_age_s=settings.retry_max_age_s,
+                base_s=settings.retry_base_s,
+            ),
+        )
+        listener = _make_listener(
+            settings,
+            Subscribers(
+                on_change=on_change, on_work=dispatcher.wake_from_outside, on_listening=directory.set_listening
+            ),
+        )
+        group_commit = GroupCommit(
+            journal.append,
+            max_batch=JOURNAL_BATCH,
+            max_waiting=settings.max_waiting_deliveries,
+            timeout_s=JOURNAL_TIMEOUT_S,
+        )
+        receiver = Receiver(
+            directory=directory,
+            journal=group_commit.submit,
+            wake=dispatcher.wake,
+            clock=clock,
+            shared_secret=settings.slack_signing_secret,
+        )
+        mcp = McpEndpoint(
+            configurator=Configurator(
+                store=connections,
+                saver=make_saver(settings, store=connections, slack=slack, clock=clock),
+                mesh_api=MeshClient(transport=mesh),
+            ),
+            tokens=MeshTokenVerifier(
+                transport=mesh,
+                clock=clock,
+                jwt_secret=settings.mesh_jwt_secret,
+                allowed_urls=settings.mesh_allowed_urls,
+            ),
+            auth_token=settings.auth_token,
+            auth_header=settings.auth_header,
+            allowed_hosts=settings.mcp_allowed_hosts,
+            public_url=settings.public_url,
+        )
+        await stack.enter_async_context(mcp.running())
+        state = PodState(failing_duties=lambda: ["dispatch"] if dispatcher.is_failing else [])
+        health = Health(
+            store=SqlStoreHealth(database, listener=listener),
+            connections=connections,
+            journal=journal,
+            turns=turns,
+            directory=directory,
+            pod=state,
+            clock=clock,
+            seals=sealer.seals,
+        )
+        yield Pod(
+            pod_id=pod_id,
+            app=Webhook(
+                receiver,
+                rest=Starlette(routes=[*health.routes(), Route("/mcp", mcp)]),
+                max_body_bytes=settings.max_body_bytes,
+            ),
+            state=state,
+            journal=group_commit,
+            dispatcher=dispatcher,
+            pruner=Pruner(
+                journal=journal,
+                done_s=settings.retention_done_days * S_PER_DAY,
+                dead_s=settings.retention_dead_days * S_PER_DAY,
+            ),
+            listener=listener,
+            drain_delay_s=settings.drain_delay_s,
+            drain_timeout_s=settings.drain_timeout_s,
+        )
+
+
+def _open_http(settings: Settings) -> httpx2.AsyncClient:
+    """Return sockets for one kind of server.
+
+    An answer may hold one for its whole length: there is one for each lane, and a few for what is short.
+    """
+    limits = httpx2.Limits(max_connections=settings.lanes_per_pod + 16, max_keepalive_connections=16)
+    return httpx2.AsyncClient(trust_env=False, limits=limits)
+
+
+def _make_agents(settings: Settings, http: httpx2.AsyncClient, mesh: MeshTransport) -> dict[AgentBackend, Agent]:
+    """Return the backends that can be used here; raises SettingsError when the default one cannot."""
+    agents: dict[AgentBackend, Agent] = {
+        AgentBackend.ECHO: EchoAgent(),
+        AgentBackend.MESH: MeshAgent(mesh=Decopilot(transport=mesh)),
+    }
+    if settings.openai_api_key or settings.openai_base_url:
+        try:
+            agents[AgentBackend.OPENAI] = build_openai_agent(
+                http=http,
+                api_key=settings.openai_api_key,
+                base_url=settings.openai_base_url,
+                default_model=settings.openai_model,
+            )
+        except AgentNotConfiguredError as error:
+            raise SettingsError([str(error)]) from error
+    return agents
+
+
+def _make_work_limits(settings: Settings) -> WorkLimits:
+    return WorkLimits(
+        lanes_per_pod=settings.lanes_per_pod,
+        lanes_per_connection=settings.lanes_per_connection,
+        lease_s=settings.lease_s,
+        lease_renew_s=settings.lease_renew_s,
+        poll_s=settings.poll_s,
+    )
+
+
+def _make_listener(settings: Settings, subscribers: Subscribers) -> Listener | None:
+    if settings.listen_dsn is None:
+        return None
+    return Listener(settings.listen_dsn, subscribers=subscribers, connect_timeout_s=settings.database_connect_timeout_s)

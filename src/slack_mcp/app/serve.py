@@ -1,0 +1,82 @@
+"""Running the service: one process or several on one port, from the first log line to the orderly end."""
+
+import signal
+import socket
+from collections.abc import Sequence
+from functools import partial
+from typing import Final
+
+import anyio
+import structlog
+
+from slack_mcp import __version__
+from slack_mcp.app.compose import migrations
+from slack_mcp.app.pod import open_pod
+from slack_mcp.app.server import bind, render_url
+from slack_mcp.app.supervise import supervise
+from slack_mcp.core.errors import SettingsError
+from slack_mcp.settings import Settings
+from slack_mcp.telemetry import configure_logging
+
+STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+_log = structlog.get_logger(__name__)
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT; a second signal ends at once what the first one asked to finish.
+
+    Raises:
+        SettingsError: the address cannot be listened on.
+        SlackMcpError: the database cannot be reached or migrated.
+    """
+    configure_logging(level=settings.log_level, log_format=settings.log_format)
+    for notice in settings.notices:
+        _log.warning("settings.notice", notice=notice)
+    with listen(settings.host, settings.port) as listener:
+        if settings.workers == 1:
+            _run(settings, listener, STOP_SIGNALS)
+            return
+        # Once for all, so that what is wrong is told once and not by every worker.
+        anyio.run(migrations(settings).up)
+        supervise(settings.workers, partial(_run, settings, listener, (signal.SIGTERM,)))
+
+
+def _run(settings: Settings, listener: socket.socket, stop_signals: Sequence[signal.Signals]) -> None:
+    anyio.run(serve_on, settings, listener, stop_signals, backend_options={"use_uvloop": True})
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket; raises SettingsError."""
+    try:
+        return bind(host, port)
+    except OSError as error:
+        raise SettingsError([f"HOST and PORT: {host}:{port} cannot be listened on ({error.strerror})."]) from error
+
+
+async def serve_on(settings: Settings, listener: socket.socket, stop_signals: Sequence[signal.Signals]) -> None:
+    """Serve on a socket until one of the signals comes."""
+    stop = anyio.Event()
+    with anyio.open_signal_receiver(*stop_signals) as signals:
+        async with open_pod(settings) as pod, anyio.create_task_group() as tasks:
+
+            async def heed_signals() -> None:
+                async for number in signals:
+                    if stop.is_set():
+                        _log.warning("pod.stopped_at_once", signal=signal.Signals(number).name)
+                        tasks.cancel_scope.cancel()
+                        return
+                    _log.info("pod.stopping", signal=signal.Signals(number).name)
+                    stop.set()
+
+            tasks.start_soon(heed_signals, name="signals")
+            _log.info(
+                "pod.starting",
+                version=__version__,
+                url=render_url(listener),
+                database=settings.database.describe(),
+                pod_id=pod.pod_id,
+            )
+            await pod.run(listener, stop)
+            tasks.cancel_scope.cancel()
+    _log.info("pod.stopped")
