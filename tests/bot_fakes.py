@@ -17,8 +17,8 @@ CHANNEL = ChannelId("C1")
 ROOT = Ts("1700000000.000100")
 
 
-class PodDied(BaseException):  # noqa: N818 - nothing that catches errors may catch it
-    """The process is gone."""
+class PodDied(BaseException):
+    """The process is gone; nothing that catches errors catches it."""
 
 
 class Effects:
@@ -75,6 +75,9 @@ class FakeTurns:
     ) -> Sequence[Turn]:
         answered = [turn for turn in self._of_thread(connection_id, channel_id, thread_ts) if turn.answer is not None]
         return answered[-limit:]
+
+    async def count_turns(self) -> int:
+        return len(self.turns)
 
     def _of_thread(self, connection_id: ConnectionId, channel_id: ChannelId, thread_ts: Ts) -> list[Turn]:
         where = (connection_id, channel_id, thread_ts)

@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from subprocess import DEVNULL, PIPE
 from typing import Any
@@ -22,6 +23,7 @@ from slack_mcp.core.model import Connection
 from slack_mcp.core.secret import Secret
 from slack_mcp.settings import Settings
 from slack_mcp.simulator import Workspace
+from slack_mcp.simulator.model import Message
 
 START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 25
@@ -219,6 +221,22 @@ def make_workspace(number: int = 1, *, people: int = 1) -> Workspace:
     for person in range(people):
         workspace.open_im(f"U{person}")
     return workspace
+
+
+class AnswerCount:
+    """How many of the bot's messages were edited into an answer, counted as it happens."""
+
+    def __init__(self, *workspaces: Workspace) -> None:
+        self.answered: set[tuple[str, str, str]] = set()
+        for workspace in workspaces:
+            workspace.on_change.append(partial(self._note, workspace.team_id))
+
+    def __len__(self) -> int:
+        return len(self.answered)
+
+    def _note(self, team_id: str, action: str, message: Message) -> None:
+        if action == "updated" and message.bot_id:
+            self.answered.add((team_id, message.channel_id, message.ts))
 
 
 @asynccontextmanager

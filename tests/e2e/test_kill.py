@@ -6,7 +6,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from processes import Fleet, get_time_s, make_workspace, open_fleet
+from processes import AnswerCount, Fleet, get_time_s, make_workspace, open_fleet
 
 from slack_mcp.simulator import Simulator, Workspace, serve
 from slack_mcp.simulator.model import Message
@@ -28,6 +28,7 @@ class Story:
         self._people = [user_id for user_id in workspace.users if user_id != workspace.install.bot_user_id]
         self._lanes = lanes
         self._questions = questions
+        self._answers = AnswerCount(workspace)
         self.threads: dict[int, tuple[str, str]] = {}
 
     @property
@@ -56,11 +57,8 @@ class Story:
         channel, root = self.threads[lane]
         return [message for message in self._workspace.thread(channel, root) if message.bot_id]
 
-    def count_answered(self) -> int:
-        return sum(message.edited_ts is not None for lane in list(self.threads) for message in self.get_answers(lane))
-
     async def wait_for(self, count: int) -> None:
-        await self._simulator.changes.wait_until(lambda: self.count_answered() >= count)
+        await self._simulator.changes.wait_until(lambda: len(self._answers) >= count)
 
     def check(self) -> None:
         """Each question has one answer, the answers stand in the questions' order, and nothing else was ever shown."""

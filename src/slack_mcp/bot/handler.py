@@ -88,8 +88,6 @@ class BotHandler:
 
     async def _begin(self, connection: Connection, event: JournalledEvent) -> Turn | str:
         """Return the event's turn as the store has it, or the word why it has none."""
-        if connection.disabled:
-            return "connection_disabled"
         try:
             envelope = parse_envelope(event.payload)
         except MalformedBodyError as error:

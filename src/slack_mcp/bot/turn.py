@@ -111,7 +111,7 @@ class TurnRun:
         """
         # With an answer, some of it may be in the thread already, and must not be taken away.
         if may_speak and self._turn.answer is None:
-            await self._finish_with(Sentence.NO_ANSWER, notice=NO_ANSWER, reference=self._turn.event_id)
+            await self._finish_with(Sentence.NO_ANSWER, notice=NO_ANSWER, reference=escape(self._turn.event_id))
         else:
             await self._save(state=TurnState.FINISHED, notice=NO_ANSWER)
 

@@ -182,8 +182,8 @@ class SlackWebApi:
                     method, http_verb="GET" if json is None else "POST", json=json, params=params
                 )
         # Beside its own errors and the network's, the SDK lets those of its decoding through: ValueError for bytes that
-        # are no text, AttributeError for an answer that is no JSON object.
-        except (SlackClientError, aiohttp.ClientError, OSError, ValueError, AttributeError) as error:
+        # are no text, RecursionError for JSON without an end, AttributeError for an answer that is no JSON object.
+        except (SlackClientError, aiohttp.ClientError, OSError, ValueError, RecursionError, AttributeError) as error:
             failure = translate_failure(method, error)
         _log.debug(
             "slack.called",

@@ -159,15 +159,6 @@ async def test_what_is_no_message_is_skipped(payload: bytes, reason: str) -> Non
     assert bot.turns.turns == {}
 
 
-async def test_a_disabled_connections_bot_is_silent() -> None:
-    bot = Bot(says("Not much."))
-    disabled = make_connection(disabled=True)
-    outcome = await bot.handler.handle(disabled, make_event(), CLAIM)
-    assert outcome == Outcome(state=EventState.SKIPPED, reason="connection_disabled")
-    await bot.handler.give_up(disabled, make_event(), CLAIM, AgentTimeoutError("late"))
-    assert bot.slack.effects.done == []
-
-
 async def test_a_file_without_words_is_answered_with_what_the_bot_can_read() -> None:
     bot = Bot(says("Not much."))
     direct = {"type": "message", "channel_type": "im", "subtype": "file_share", "text": ""}
@@ -399,13 +390,18 @@ async def test_nothing_is_said_where_slack_would_refuse_it(error: SlackMcpError)
 
 async def test_giving_up_leaves_an_answer_that_may_be_seen_alone() -> None:
     bot = Bot(says("a" * 3000, "\n\n", "b" * 3000))
-    bot.slack.fail = lambda method: SlackUnavailableError(method, "timeout") if len(bot.slack.metadata) == 2 else None
-    bot.slack.metadata[Ts("1700000002.000000")] = None  # so that the next post but one fails
+    error = SlackUnavailableError("chat.postMessage", "timeout")
+    # The placeholder can be posted; the answer's second message, which comes after the update, cannot.
+    bot.slack.fail = lambda method: (
+        error if method == "post_message" and "update_message" in bot.slack.effects.done else None
+    )
     with pytest.raises(SlackUnavailableError):
         await bot.handle()
-    shown = bot.slack.texts
-    await bot.give_up(SlackUnavailableError("chat.postMessage", "timeout"), redone=True)
-    assert bot.slack.texts == shown
+    bot.slack.fail = lambda _method: None
+    await bot.give_up(error, redone=True)
+    assert bot.slack.texts == ["a" * 3000 + "\n\n"]
+    (turn,) = bot.turns.turns.values()
+    assert (turn.state, turn.notice) == (TurnState.FINISHED, "no_answer")
 
 
 async def test_giving_up_what_is_not_for_the_bot_does_nothing() -> None:
