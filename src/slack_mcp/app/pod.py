@@ -30,7 +30,7 @@ from slack_mcp.core.ids import PodId
 from slack_mcp.core.model import AgentBackend, ConnectionChange, Delivery
 from slack_mcp.inbox.dispatch import Dispatcher, WorkLimits
 from slack_mcp.inbox.group_commit import GroupCommit
-from slack_mcp.inbox.prune import Pruner
+from slack_mcp.inbox.prune import Pruner, Retention
 from slack_mcp.inbox.receive import Receiver
 from slack_mcp.mesh.client import MeshClient
 from slack_mcp.mesh.decopilot import Decopilot
@@ -221,8 +221,12 @@ async def open_pod(settings: Settings) -> AsyncIterator[Pod]:
             dispatcher=dispatcher,
             pruner=Pruner(
                 journal=journal,
-                done_s=settings.retention_done_days * S_PER_DAY,
-                dead_s=settings.retention_dead_days * S_PER_DAY,
+                turns=turns,
+                retention=Retention(
+                    done_s=settings.retention_done_days * S_PER_DAY,
+                    dead_s=settings.retention_dead_days * S_PER_DAY,
+                    turns_s=settings.retention_turns_days * S_PER_DAY,
+                ),
             ),
             listener=listener,
             drain_delay_s=settings.drain_delay_s,

@@ -138,6 +138,7 @@ class Dispatcher:
                 if self._held:
                     _log.info("dispatch.handed_back", lanes=len(self._held))
                 workers.cancel_scope.cancel()
+            await self._claiming.attempt(self._journal.notify_work)
             background.cancel_scope.cancel()
 
     async def _claim_until_stopped(self, workers: TaskGroup) -> None:

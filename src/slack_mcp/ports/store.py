@@ -137,8 +137,16 @@ class TurnStore(Protocol):
         """
         ...
 
+
+class TurnArchive(Protocol):
+    """All turns of all connections, for those who count and delete them."""
+
     async def count_turns(self) -> int:
-        """Return how many turns are kept, of all connections."""
+        """Return how many turns are kept."""
+        ...
+
+    async def delete_turns(self, *, before_s: float, limit: int) -> int:
+        """Delete up to `limit` turns that nothing has happened to for `before_s` seconds; returns how many."""
         ...
 
 

@@ -232,6 +232,14 @@ class Settings(BaseSettings):
     retention_dead_days: float = setting(
         REST, "SLACK_MCP_RETENTION_DEAD_DAYS", 30.0, "How long given-up events are kept.", unit="days", gt=0
     )
+    retention_turns_days: float = setting(
+        REST,
+        "SLACK_MCP_RETENTION_TURNS_DAYS",
+        90.0,
+        "How long a question and its answer are kept, and with them the bot's part in the thread.",
+        unit="days",
+        gt=0,
+    )
     drain_delay_s: float = setting(
         REST,
         "SLACK_MCP_DRAIN_DELAY_S",

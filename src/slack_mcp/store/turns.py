@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import exists, func, select, update
+from sqlalchemy import delete, exists, func, select, tuple_, update
 
 from slack_mcp.core.clock import Clock
 from slack_mcp.core.errors import LeaseLostError
@@ -17,7 +17,7 @@ _MS: Final = 1000
 
 
 class SqlTurnStore:
-    """`ports.store.TurnStore`."""
+    """`ports.store.TurnStore` and `TurnArchive`."""
 
     def __init__(self, database: Database, sealer: Sealer, *, clock: Clock) -> None:
         self._database = database
@@ -53,7 +53,12 @@ class SqlTurnStore:
         # The lane's row is locked with the same statement: nobody can take it over between the look and the write.
         held = (
             select(lanes.c.lane_id)
-            .where(lanes.c.lane_id == claim.lane_id, lanes.c.fence == claim.fence, lanes.c.holder.is_not(None))
+            .where(
+                lanes.c.lane_id == claim.lane_id,
+                lanes.c.connection_id == turn.connection_id,
+                lanes.c.fence == claim.fence,
+                lanes.c.holder.is_not(None),
+            )
             .with_for_update(read=True)
             .cte("held")
         )
@@ -61,10 +66,12 @@ class SqlTurnStore:
             update(turns)
             .where(*_is_turn(turn.connection_id, turn.channel_id, turn.message_ts), exists(select(held.c.lane_id)))
             .values(**self._render_progress(turn, self._now_ms()))
+            # SQLite's driver counts no rows of a statement that begins with WITH.
+            .returning(turns.c.message_ts)
         )
         async with self._database.transaction() as database:
-            result = await database.execute(statement)
-        if not result.rowcount:
+            is_written = (await database.execute(statement)).first() is not None
+        if not is_written:
             raise LeaseLostError(f"Lane {claim.lane_id} belongs to another pod now, or its connection was removed.")
 
     async def has_turn_in_thread(self, connection_id: ConnectionId, channel_id: ChannelId, thread_ts: Ts) -> bool:
@@ -102,6 +109,18 @@ class SqlTurnStore:
         """Return how many turns are kept, of all connections."""
         async with self._database.reading() as database:
             return (await database.execute(select(func.count()).select_from(turns))).scalar_one()
+
+    async def delete_turns(self, *, before_s: float, limit: int) -> int:
+        """Delete up to `limit` turns that nothing has happened to for `before_s` seconds; returns how many."""
+        key = tuple_(turns.c.connection_id, turns.c.channel_id, turns.c.message_ts)
+        old = (
+            select(turns.c.connection_id, turns.c.channel_id, turns.c.message_ts)
+            .where(turns.c.updated_at_ms <= self._now_ms() - int(before_s * _MS))
+            .order_by(turns.c.updated_at_ms)
+            .limit(limit)
+        )
+        async with self._database.transaction() as database:
+            return int((await database.execute(delete(turns).where(key.in_(old)))).rowcount)
 
     async def _has(self, *conditions: Any) -> bool:
         async with self._database.reading() as database:

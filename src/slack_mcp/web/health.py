@@ -15,7 +15,7 @@ from slack_mcp import __version__
 from slack_mcp.core.clock import Clock
 from slack_mcp.core.errors import SlackMcpError, StoreUnavailableError
 from slack_mcp.ports.directory import Directory
-from slack_mcp.ports.store import ConnectionStore, Journal, StoreHealth, TurnStore
+from slack_mcp.ports.store import ConnectionStore, Journal, StoreHealth, TurnArchive
 
 DATABASE_TIMEOUT_S: Final = 1.0
 
@@ -48,7 +48,7 @@ class Health:
         store: StoreHealth,
         connections: ConnectionStore,
         journal: Journal,
-        turns: TurnStore,
+        turns: TurnArchive,
         directory: Directory,
         pod: PodState,
         clock: Clock,

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 from urllib.parse import unquote
 
+import anyio
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -16,6 +17,8 @@ from slack_mcp.inbox.receive import Receiver, SignedRequest
 from slack_mcp.web.problems import get_status, render_problem
 
 PATH: Final = "/slack/events"
+# Slack itself gives up after 3 s.
+BODY_TIMEOUT_S: Final = 10.0
 MAX_ID_CHARS: Final = 200
 MAX_REASON_CHARS: Final = 40
 MAX_RETRY_DIGITS: Final = 3
@@ -70,6 +73,7 @@ class Webhook:
         try:
             body = await _read_body(headers, receive, self._max_body_bytes)
             if body is None:
+                await _answer(send, 408, b'{"error": "body_incomplete"}', (_JSON,))
                 return
             request = _make_request(headers, body)
             if not name:
@@ -120,7 +124,7 @@ def _render_reason(reason: bytes) -> str:
 
 
 async def _read_body(headers: dict[bytes, bytes], receive: Receive, max_bytes: int) -> bytes | None:
-    """Return the raw body, None when the caller hung up before its end; raises BodyTooLargeError without reading on."""
+    """Return the raw body, None when the caller hung up or fell silent; raises BodyTooLargeError."""
     length = headers.get(b"content-length", b"0")
     if length.isdigit() and int(length) > max_bytes:
         raise BodyTooLargeError(max_bytes)
@@ -129,17 +133,17 @@ async def _read_body(headers: dict[bytes, bytes], receive: Receive, max_bytes: i
     if message["type"] == "http.request" and not message.get("more_body", False) and len(body) <= max_bytes:
         return body
     chunks, size = [], 0
-    while True:
-        if message["type"] == "http.disconnect":
-            return None
-        chunk = message.get("body", b"")
-        size += len(chunk)
-        if size > max_bytes:
-            raise BodyTooLargeError(max_bytes)
-        chunks.append(chunk)
-        if not message.get("more_body", False):
-            return b"".join(chunks)
-        message = await receive()
+    with anyio.move_on_after(BODY_TIMEOUT_S):
+        while message["type"] != "http.disconnect":
+            chunk = message.get("body", b"")
+            size += len(chunk)
+            if size > max_bytes:
+                raise BodyTooLargeError(max_bytes)
+            chunks.append(chunk)
+            if not message.get("more_body", False):
+                return b"".join(chunks)
+            message = await receive()
+    return None
 
 
 async def _answer(send: Send, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]]) -> None:
