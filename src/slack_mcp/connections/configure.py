@@ -8,7 +8,7 @@ import structlog
 
 from slack_mcp.connections.save import ConnectionSaver
 from slack_mcp.connections.state import MeshState, parse_state
-from slack_mcp.core.errors import InvalidInputError, MeshApiError
+from slack_mcp.core.errors import ConflictError, InvalidInputError, MeshApiError
 from slack_mcp.core.model import AgentBackend, Connection
 from slack_mcp.ports.mesh import MeshApi, MeshClaims
 from slack_mcp.ports.store import ConnectionStore
@@ -45,12 +45,14 @@ class Configurator:
 
         Raises:
             InvalidInputError: the arguments are not what the token says, or the state has mistakes: all of them.
+            ConflictError: the connection belongs to another organization.
             SlackApiError: Slack refused the bot token, or did not answer. Nothing was stored.
             StoreUnavailableError: the database.
         """
         check_arguments(claims, arguments)
         state = parse_state(claims.state)
         stored = await self._store.load_connection(claims.connection_id)
+        _check_owner(claims, stored)
         # Slack first: a wrong bot token must not leave a key behind at Mesh.
         identified = await self._saver.identify(_build_connection(claims, state, stored))
         return await self._saver.store_identified(await self._with_api_key(claims, identified, stored))
@@ -67,6 +69,19 @@ class Configurator:
             _log.warning("connection.api_key_missing", connection_id=connection.connection_id, code=error.code)
             return replace(connection, mesh_api_key=None, mesh_api_key_id=None)
         return replace(connection, mesh_api_key=made.key, mesh_api_key_id=made.id)
+
+
+def _check_owner(claims: MeshClaims, stored: Connection | None) -> None:
+    """Return when nobody else has the connection.
+
+    Ids are Mesh's to give, but a Mesh may let its users choose them, and several Meshes may be trusted here: a good
+    token of one organization must not take over what another one, or the operator, has connected.
+    """
+    if stored is not None and stored.organization_id != claims.organization_id:
+        raise ConflictError(
+            f"Connection {claims.connection_id} was not made by this organization: its operator can remove it with "
+            f"`slack-mcp connections remove {claims.connection_id}`."
+        )
 
 
 def check_arguments(claims: MeshClaims, arguments: Mapping[str, Any]) -> None:
@@ -146,16 +161,12 @@ def _build_connection(claims: MeshClaims, state: MeshState, stored: Connection |
 
 
 def _may_share_key(stored: Connection, connection: Connection) -> bool:
-    """Tell whether a key made for the stored connection is good for this one.
+    """Tell whether a key made for the stored connection is good for this one of the same organization.
 
-    It belongs to one organization of one Mesh, and newer versions of Mesh let a key reach only the agents that it was
-    made for: `apps/api/src/auth/api-key-permissions.ts`.
+    It belongs to one Mesh, and newer versions of Mesh let a key reach only the agents that it was made for:
+    `apps/api/src/auth/api-key-permissions.ts`.
     """
-    return (stored.mesh_url, stored.organization_id, stored.agent_id) == (
-        connection.mesh_url,
-        connection.organization_id,
-        connection.agent_id,
-    )
+    return (stored.mesh_url, stored.agent_id) == (connection.mesh_url, connection.agent_id)
 
 
 def _render_key_name(claims: MeshClaims) -> str:

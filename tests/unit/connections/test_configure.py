@@ -20,6 +20,7 @@ from structlog.testing import capture_logs
 from slack_mcp.connections.configure import Configurator
 from slack_mcp.connections.save import ConnectionSaver
 from slack_mcp.core.errors import (
+    ConflictError,
     InvalidInputError,
     MeshRefusedError,
     MeshUnavailableError,
@@ -120,12 +121,9 @@ async def test_the_api_key_is_made_once(configurator: Configurator, mesh_api: Fa
     assert again.mesh_token == Secret("a newer token")
 
 
-@pytest.mark.parametrize("change", [{"mesh_url": "https://other.example"}, {"organization_id": "org2"}])
-async def test_the_api_key_of_another_place_is_not_used(
-    configurator: Configurator, mesh_api: FakeMeshApi, change: dict[str, str]
-) -> None:
+async def test_the_api_key_of_another_mesh_is_not_used(configurator: Configurator, mesh_api: FakeMeshApi) -> None:
     await configure(configurator, make_claims())
-    moved = await configure(configurator, make_claims(**change))
+    moved = await configure(configurator, make_claims(mesh_url="https://other.example"))
     assert moved.mesh_api_key == Secret("key-2")
     mesh_api.error = MeshRefusedError("no")
     moved_again = await configure(configurator, make_claims(mesh_url="https://third.example"))
@@ -223,6 +221,18 @@ async def test_the_token_of_one_connection_never_configures_another(
     with pytest.raises(InvalidInputError):
         await configure(configurator, make_claims("conn_b", organization_id="org2"), connectionId="conn_a")
     assert store.rows[ConnectionId("conn_a")] == first
+
+
+@pytest.mark.parametrize("owner", ["org1", ""])
+async def test_nobody_takes_over_what_another_organization_or_the_operator_connected(
+    configurator: Configurator, store: FakeConnectionStore, mesh_api: FakeMeshApi, owner: str
+) -> None:
+    first = await configure(configurator, make_claims())
+    store.rows[first.connection_id] = owned = replace(first, organization_id=owner)
+    with pytest.raises(ConflictError, match="connections remove conn_a"):
+        await configure(configurator, make_claims(organization_id="org2"))
+    assert store.rows == {first.connection_id: owned}
+    assert len(mesh_api.names) == 1
 
 
 async def test_two_saves_at_once_leave_one_of_them_whole(
