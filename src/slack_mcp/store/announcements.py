@@ -54,12 +54,24 @@ class Listener:
     Args:
         dsn: PostgreSQL without a pooler in between.
         connect_timeout_s: longest wait for the connection.
+        heartbeat_s: time between two questions to the server whether it is still there.
+        heartbeat_timeout_s: longest wait for its answer.
     """
 
-    def __init__(self, dsn: str, *, subscribers: Subscribers, connect_timeout_s: float = 5.0) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        subscribers: Subscribers,
+        connect_timeout_s: float = 5.0,
+        heartbeat_s: float = HEARTBEAT_S,
+        heartbeat_timeout_s: float = HEARTBEAT_TIMEOUT_S,
+    ) -> None:
         self._dsn = dsn
         self._subscribers = subscribers
         self._connect_timeout_s = connect_timeout_s
+        self._heartbeat_s = heartbeat_s
+        self._heartbeat_timeout_s = heartbeat_timeout_s
         self._is_listening = False
 
     @property
@@ -86,7 +98,7 @@ class Listener:
         connection = await asyncpg.connect(
             self._dsn,
             timeout=self._connect_timeout_s,
-            command_timeout=HEARTBEAT_TIMEOUT_S,
+            command_timeout=self._heartbeat_timeout_s,
             server_settings={"application_name": "slack-mcp listener"},
         )
         closed = anyio.Event()
@@ -96,7 +108,7 @@ class Listener:
             await connection.add_listener(WORK_CHANNEL, self._hear_work)
             self._set_listening(is_listening=True)
             while not closed.is_set():
-                with anyio.move_on_after(HEARTBEAT_S):
+                with anyio.move_on_after(self._heartbeat_s):
                     await closed.wait()
                 if not closed.is_set():
                     # A connection that died without a word is found out only by asking.

@@ -1,16 +1,16 @@
 """Connections in the database: secrets sealed on the way in and opened on the way out, every change announced."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import msgspec
 import structlog
 from sqlalchemy import delete, func, select
 
 from slack_mcp.core.clock import Clock
-from slack_mcp.core.errors import SealingError
-from slack_mcp.core.ids import ChannelId, ConnectionId, TeamId, UserId
+from slack_mcp.core.errors import SealingError, StoreError
+from slack_mcp.core.ids import ConnectionId, TeamId, UserId
 from slack_mcp.core.model import AgentBackend, Connection, ConnectionChange, ConnectionSettings
 from slack_mcp.core.secret import Secret
 from slack_mcp.sealing import Sealer
@@ -63,7 +63,12 @@ class SqlConnectionStore:
         self._announce = announce
 
     async def load_connection(self, connection_id: ConnectionId) -> Connection | None:
-        """Return the connection, or None; raises SealingError when its secrets do not open."""
+        """Return the connection, or None.
+
+        Raises:
+            SealingError: its secrets do not open.
+            StoreError: its settings cannot be read.
+        """
         async with self._database.reading() as database:
             statement = select(connections).where(connections.c.connection_id == connection_id)
             row = (await database.execute(statement)).mappings().one_or_none()
@@ -83,7 +88,8 @@ class SqlConnectionStore:
     async def list_connections(self) -> Sequence[Connection]:
         """Return all connections, by id.
 
-        One whose secrets do not open is logged and left out: it is no reason to hide the others.
+        One whose secrets do not open, or whose settings cannot be read, is logged and left out: it is no reason to
+        hide the others.
         """
         async with self._database.reading() as database:
             statement = select(connections).order_by(connections.c.connection_id)
@@ -92,7 +98,7 @@ class SqlConnectionStore:
         for row in rows:
             try:
                 found.append(self._open(row))
-            except SealingError as error:
+            except (SealingError, StoreError) as error:
                 _log.error("connection.unreadable", connection_id=row["connection_id"], error=str(error))
         return found
 
@@ -139,16 +145,18 @@ class SqlConnectionStore:
         values: dict[str, Any] = {name: getattr(connection, name) for name in PLAIN_COLUMNS}
         for name in SECRET_COLUMNS:
             secret: Secret | None = getattr(connection, name)
-            values[name] = secret and self._sealer.seal(connection.connection_id, name, secret.reveal())
+            values[name] = (
+                None if secret is None else self._sealer.seal(connection.connection_id, name, secret.reveal())
+            )
         return values | {
             "connection_id": connection.connection_id,
-            "settings": json.dumps(_render_settings(connection.settings)),
+            "settings": msgspec.json.encode(connection.settings).decode(),
             "configured_at": connection.configured_at or now,
             "updated_at": now,
         }
 
     def _open(self, row: Mapping[Any, Any]) -> Connection:
-        """Return the connection of a row; raises SealingError."""
+        """Return the connection of a row; raises SealingError, StoreError."""
         connection_id = ConnectionId(row["connection_id"])
         plain = {name: row[name] for name in PLAIN_COLUMNS}
         secrets = {
@@ -170,23 +178,16 @@ def _wrap(kind: Callable[[str], Any], value: str | None) -> Any:
     return None if value is None else kind(value)
 
 
-def _render_settings(settings: ConnectionSettings) -> dict[str, Any]:
-    return {
-        "agent": settings.agent.value if settings.agent else None,
-        "allowed_channels": list(settings.allowed_channels),
-        "language": settings.language,
-        "thread_timeout_min": settings.thread_timeout_min,
-    }
-
-
 def _parse_settings(text: str) -> ConnectionSettings:
-    """Return what a row holds; a newer version's keys are passed over, an older one's missing keys have defaults."""
-    held: dict[str, Any] = json.loads(text)
-    defaults = ConnectionSettings()
-    agent = held.get("agent")
-    return ConnectionSettings(
-        agent=AgentBackend(agent) if agent in set(AgentBackend) else None,
-        allowed_channels=tuple(ChannelId(channel) for channel in held.get("allowed_channels", ())),
-        language=held.get("language", defaults.language),
-        thread_timeout_min=held.get("thread_timeout_min", defaults.thread_timeout_min),
-    )
+    """Return what a row holds; a newer version's keys are passed over, an older one's missing keys have defaults.
+
+    Raises:
+        StoreError: it is something else. With defaults in its place the bot could speak in channels not allowed to it.
+    """
+    try:
+        held = msgspec.json.decode(text, type=dict[str, Any])
+        if held.get("agent") not in tuple(AgentBackend):
+            held["agent"] = None
+        return msgspec.convert(held, ConnectionSettings)
+    except msgspec.MsgspecError as error:
+        raise StoreError(f"The connection's settings cannot be read ({error}): save the connection again.") from error

@@ -4,17 +4,18 @@ Core statements run on a SQLAlchemy connection; the journal's hot statements tak
 same pool. Every failure of the database itself leaves here as `StoreUnavailableError`.
 """
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from typing import Any, Final
-from uuid import uuid4
 
 import anyio
 import asyncpg
 from sqlalchemy import Table, event, text
 from sqlalchemy import exc as sa_exc
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import StaticPool
 
@@ -23,6 +24,8 @@ from slack_mcp.store.url import DatabaseUrl, Dialect
 
 BUSY_TIMEOUT_MS: Final = 5_000
 SQLITE_POOL_SIZE: Final = 4
+# How long saying goodbye may take: a server that is gone does not answer it.
+CLOSE_TIMEOUT_S: Final = 5.0
 
 # The server, too, forgets a pod that vanished: its row locks would otherwise outlive it by the kernel's two hours.
 # https://www.postgresql.org/docs/current/runtime-config-connection.html#GUC-TCP-KEEPALIVES-IDLE
@@ -154,6 +157,7 @@ async def open_database(
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=connect_timeout_s,
+            hide_parameters=True,
             connect_args={
                 "timeout": connect_timeout_s,
                 "command_timeout": statement_timeout_s,
@@ -164,7 +168,7 @@ async def open_database(
     try:
         yield Database(engine, url)
     finally:
-        with anyio.CancelScope(shield=True):
+        with anyio.move_on_after(CLOSE_TIMEOUT_S, shield=True):
             await engine.dispose()
 
 
@@ -192,22 +196,36 @@ def _translate(error: BaseException) -> BaseException:
     )
     if is_outdated:
         return SchemaOutdatedError("The database lacks tables or columns: run `slack-mcp migrate up`.")
-    if isinstance(cause, sqlite3.IntegrityError | sqlite3.ProgrammingError | sqlite3.DataError):
-        return error
-    if isinstance(cause, _UNAVAILABLE):
+    if isinstance(cause, _UNAVAILABLE) and not _is_mistake(cause):
         # The driver's words name servers and files, and never values.
         return StoreUnavailableError(f"The database is not available ({type(cause).__name__}).")
     return error
 
 
+def _is_mistake(cause: BaseException) -> bool:
+    """Tell whether an error of a broad class is about the statement or its values: no database would take them."""
+    if isinstance(cause, asyncpg.InterfaceError):
+        # A value that does not fit its parameter. https://magicstack.github.io/asyncpg/current/usage.html#type-conversion
+        return isinstance(cause, ValueError) and not isinstance(cause, asyncpg.ClientConfigurationError)
+    if isinstance(cause, sqlite3.OperationalError):
+        # SQLITE_ERROR is "a generic error code that is used when no other more specific error code is available": the
+        # locks, the disk and the file have codes of their own. https://www.sqlite.org/rescode.html#error
+        return getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
+    return isinstance(cause, sqlite3.IntegrityError | sqlite3.ProgrammingError | sqlite3.DataError)
+
+
 def _create_sqlite_engine(url: DatabaseUrl) -> AsyncEngine:
     """Return an engine whose connections are set up for a journal that survives a power cut."""
     if url.sqlite_path is None:
-        engine = create_async_engine(url.sqlalchemy_url, poolclass=StaticPool)
+        engine = create_async_engine(url.sqlalchemy_url, poolclass=StaticPool, hide_parameters=True)
     else:
-        url.sqlite_path.parent.mkdir(parents=True, exist_ok=True)
-        engine = create_async_engine(url.sqlalchemy_url, pool_size=SQLITE_POOL_SIZE, max_overflow=0)
+        with translate_errors():
+            url.sqlite_path.parent.mkdir(parents=True, exist_ok=True)
+        engine = create_async_engine(
+            url.sqlalchemy_url, pool_size=SQLITE_POOL_SIZE, max_overflow=0, hide_parameters=True
+        )
     event.listen(engine.sync_engine, "connect", _set_pragmas)
+    event.listen(engine.sync_engine, "handle_error", _keep_when_cancelled)
     return engine
 
 
@@ -224,6 +242,15 @@ def _set_pragmas(dbapi_connection: Any, _record: object) -> None:
     cursor.close()
 
 
+def _keep_when_cancelled(context: ExceptionContext) -> None:
+    """Keep the connection of a cancelled statement: a database in memory would be lost with it.
+
+    SQLite's connection stays in order: its thread finishes the statement, and then what the pool asks for, a rollback.
+    """
+    if isinstance(context.original_exception, asyncio.CancelledError):
+        context.is_disconnect = False
+
+
 def _check_open(dbapi_connection: Any, _record: object, _proxy: object) -> None:
     """Let the pool replace a connection that the server has closed, at no round trip."""
     if dbapi_connection.driver_connection.is_closed():
@@ -233,9 +260,10 @@ def _check_open(dbapi_connection: Any, _record: object, _proxy: object) -> None:
 def _render_pooler_arguments(*, prepared_statements: bool) -> dict[str, Any]:
     """Return what differs behind PgBouncer in transaction mode.
 
-    A statement prepared on one server connection is unknown on the next, so that none is kept and each has a name of
-    its own; and start-up parameters that the pooler does not know are refused.
-    https://docs.sqlalchemy.org/en/21/dialects/postgresql.html#prepared-statement-name-with-pgbouncer
+    A statement prepared on one server connection is unknown on the next, so that none is kept. The unnamed one needs
+    no name that another pod must not use, is not left behind on the server, and is parsed and executed in one go, which
+    the pooler does not tear apart: https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-EXT-QUERY.
+    Start-up parameters that the pooler does not know are refused.
     """
     if prepared_statements:
         return {"server_settings": {"application_name": "slack-mcp", **KEEPALIVES}}
@@ -243,5 +271,5 @@ def _render_pooler_arguments(*, prepared_statements: bool) -> dict[str, Any]:
         "server_settings": {"application_name": "slack-mcp"},
         "statement_cache_size": 0,
         "prepared_statement_cache_size": 0,
-        "prepared_statement_name_func": lambda: f"slack_mcp_{uuid4()}",
+        "prepared_statement_name_func": str,
     }

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from slack_mcp.store.announcements import Listener
 from slack_mcp.store.database import Database
-from slack_mcp.store.migrate import load_revision
+from slack_mcp.store.migrate import load_head_revision, load_revision
 
 
 class SqlStoreHealth:
@@ -17,6 +17,7 @@ class SqlStoreHealth:
     def __init__(self, database: Database, *, listener: Listener | None) -> None:
         self._database = database
         self._listener = listener
+        self._head: str | None = None
 
     @property
     def dialect(self) -> str:
@@ -29,7 +30,10 @@ class SqlStoreHealth:
 
     async def load_schema_revision(self) -> Mapping[str, str | None]:
         """Return {"current": …, "head": …}."""
-        return await load_revision(self._database)
+        if self._head is None:
+            # Read from files, which a probe each second should not do again.
+            self._head = load_head_revision()
+        return await load_revision(self._database, head=self._head)
 
     @property
     def listening(self) -> bool:
