@@ -37,6 +37,7 @@ REFUSALS: dict[str, Response] = {
     "403": _refuse(403, "forbidden"),
     "404": _refuse(404, "model_not_found"),
     "429": _refuse(429, "rate_limit_exceeded", {"Retry-After": "7"}),
+    "429-now": _refuse(429, "rate_limit_exceeded", {"Retry-After": "1"}),
     "429-bare": _refuse(429, "rate_limit_exceeded"),
     "429-quota": _refuse(429, "insufficient_quota"),
     "500": _refuse(500, "server_error"),

@@ -1,5 +1,7 @@
 """Two directories on one PostgreSQL, each with its listener: what one saves, the other sees."""
 
+import os
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -49,15 +51,24 @@ class Pod:
 
 
 @asynccontextmanager
-async def run_pod(url: str) -> AsyncIterator[Pod]:
+async def run_pod(url: str, *, heartbeat_s: float = 60.0) -> AsyncIterator[Pod]:
     async with open_database(make_url(url)) as database:
         clock = SteppingClock()  # stands still: nothing becomes stale by age
         store = SqlConnectionStore(database, SEALER, clock=clock)
         directory = CachedDirectory(store=store, clock=clock, ttl_s=30, max_entries=100, is_listening=False)
         ears = DirectoryEars(directory)
-        async with ears.listen(make_url(url).dsn):
+        async with ears.listen(make_url(url).dsn, heartbeat_s=heartbeat_s):
             assert await ears.hear() == LISTENING
             yield Pod(store=store, directory=directory, ears=ears)
+
+
+async def list_listeners(admin: asyncpg.Connection, url: str) -> set[int]:
+    """Return the server's processes that listeners are connected to."""
+    rows = await admin.fetch(
+        "SELECT pid FROM pg_stat_activity WHERE application_name = 'slack-mcp listener' AND datname = $1",
+        url.partition("?")[0].rpartition("/")[2],
+    )
+    return {row["pid"] for row in rows}
 
 
 async def count_loads(directory: CachedDirectory) -> int:
@@ -120,5 +131,30 @@ async def test_pod_whose_listener_is_lost_believes_nothing_cached_until_it_liste
             await a.store.save_connection(make_connection(CONN))
             assert await b.ears.hear() == ConnectionChange(connection_id=CONN, version=4)
             assert (await b.directory.load(CONN)).version == 4
+    finally:
+        await admin.close()
+
+
+async def test_change_missed_by_a_listener_that_died_without_a_word_is_seen_when_it_is_found_out(
+    postgres: Postgres, postgres_url: str
+) -> None:
+    admin = await asyncpg.connect(postgres.get_url("postgres"), timeout=5)
+    try:
+        async with run_pod(postgres_url) as a:
+            others = await list_listeners(admin, postgres_url)
+            async with run_pod(postgres_url, heartbeat_s=0.5) as b:
+                await a.store.save_connection(make_connection(CONN))
+                assert await b.ears.hear() == ConnectionChange(connection_id=CONN, version=1)
+                await b.directory.load(CONN)
+                (pid,) = await list_listeners(admin, postgres_url) - others
+                os.kill(pid, signal.SIGSTOP)
+                try:
+                    await a.store.save_connection(make_connection(CONN))
+                    assert await b.ears.hear() == DEAF
+                    assert await b.ears.hear() == LISTENING
+                    assert (await b.directory.load(CONN)).version == 2
+                    assert await count_loads(b.directory) == 0
+                finally:
+                    os.kill(pid, signal.SIGCONT)
     finally:
         await admin.close()

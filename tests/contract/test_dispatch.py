@@ -19,6 +19,7 @@ from slack_mcp.core.errors import (
     SlackMcpError,
     SlackRefusedError,
     StoreUnavailableError,
+    TokenRevokedError,
 )
 from slack_mcp.core.ids import ConnectionId, EventId, PodId
 from slack_mcp.core.model import Claim, Connection, Delivery, EventState, JournalledEvent, Outcome
@@ -248,6 +249,34 @@ async def test_a_rate_limit_does_not_use_up_the_attempts(pod: Pod) -> None:
         await pod.wait_until_idle()
     assert len(pod.handler.handled) == 2 * NO_WAIT.max_attempts + 1
     assert (await pod.journal.load_backlog()).dead == 0
+
+
+async def test_work_begins_again_when_the_token_was_replaced_under_it(pod: Pod) -> None:
+    versions: list[int] = []
+
+    async def find_it_revoked(_event: JournalledEvent) -> Outcome:
+        versions.append(pod.directory.cached[CONNECTION.connection_id].version)
+        if len(versions) == 1:
+            pod.directory.store(CONNECTION, version=2)
+            raise TokenRevokedError("chat.update", "token_revoked")
+        return DONE
+
+    pod.handler.act = find_it_revoked
+    async with pod.running():
+        await pod.append(deliver(1))
+        await pod.wait_until_idle()
+    assert (versions, pod.handler.given_up) == ([1, 2], [])
+
+
+async def test_a_revoked_token_that_nobody_replaced_ends_the_event(pod: Pod) -> None:
+    async def find_it_revoked(_event: JournalledEvent) -> Outcome:
+        raise TokenRevokedError("chat.update", "token_revoked")
+
+    pod.handler.act = find_it_revoked
+    async with pod.running():
+        await pod.append(deliver(1))
+        await pod.wait_until_idle()
+    assert pod.handler.given_up == [("Ev0001", "slack_token_revoked")]
 
 
 async def test_a_bug_kills_the_event_and_nothing_else(pod: Pod) -> None:

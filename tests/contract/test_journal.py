@@ -1,6 +1,7 @@
 """The guarantees of `ports.store.Journal`, on every database."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import anyio
 import pytest
@@ -130,6 +131,17 @@ async def test_a_payload_is_sealed_for_its_connection(make_journal: Callable[...
     await make_journal().append([deliver(1)])
     with pytest.raises(SealingError):
         await claim(make_journal(sealer=Sealer(KeyRing.generate("k2"))))
+
+
+async def test_an_event_to_be_skipped_is_kept_once_and_never_claimed(journal: Journal) -> None:
+    skipped = replace(deliver(1), skip_reason="event_type")
+    assert await journal.append([skipped, deliver(2), skipped]) == [True, True, False]
+    assert await journal.append([skipped]) == [False]
+    (claimed,) = await claim(journal)
+    assert ids(claimed.events) == ["Ev002"]
+    assert await settle(journal, claimed, *claimed.events) == ()
+    assert (await journal.load_backlog()).unfinished == 0
+    assert await journal.delete_finished(done_before_s=0, dead_before_s=FOREVER_S, limit=10) == 2
 
 
 async def test_a_claimed_lane_is_nobody_elses(make_journal: Callable[..., Journal]) -> None:

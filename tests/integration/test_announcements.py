@@ -168,6 +168,21 @@ async def test_listener_stops_at_once_when_it_is_cancelled(dsn: str, tmp_path: P
                 await anyio.wait_all_tasks_blocked()
 
 
+async def test_listener_that_is_cancelled_is_deaf(dsn: str) -> None:
+    told: list[bool] = []
+
+    class Subscriber(Ears):
+        def on_listening(self, is_listening: bool) -> None:
+            told.append(is_listening)
+            super().on_listening(is_listening)
+
+    ears = Subscriber()
+    async with ears.listen(dsn) as listener:
+        assert await ears.hear() == LISTENING
+    assert not listener.listening
+    assert told == [True, False]
+
+
 async def test_log_lines_of_a_listener_hold_no_password(dsn: str, admin: asyncpg.Connection) -> None:
     ears = Ears()
     with structlog.testing.capture_logs() as lines:

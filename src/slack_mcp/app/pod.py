@@ -21,6 +21,7 @@ from slack_mcp.agents.openai import build_openai_agent
 from slack_mcp.agents.registry import AgentRegistry
 from slack_mcp.app.compose import make_saver, make_sealer, migrations, open_store
 from slack_mcp.app.server import HttpServer, render_url
+from slack_mcp.bot.addressed import find_reason_to_skip
 from slack_mcp.bot.handler import BotHandler
 from slack_mcp.connections.configure import Configurator
 from slack_mcp.connections.directory import CachedDirectory
@@ -177,6 +178,7 @@ async def open_pod(settings: Settings) -> AsyncIterator[Pod]:
             directory=directory,
             journal=group_commit.submit,
             wake=dispatcher.wake,
+            triage=find_reason_to_skip,
             clock=clock,
             shared_secret=settings.slack_signing_secret,
         )

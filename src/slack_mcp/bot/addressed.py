@@ -61,11 +61,9 @@ async def decide(connection: Connection, event: EventCallback, turns: TurnStore)
     Raises:
         StoreUnavailableError: the question to the store.
     """
-    reason = _find_reason_to_skip(connection, event)
-    if reason is not None:
-        return reason
-    if event.channel_id is None or event.ts is None:  # a subtype whose shape Slack changed
-        return SkipReason.NOT_FOR_US
+    reason = find_reason_to_skip(connection, event)
+    if reason is not None or event.channel_id is None or event.ts is None:
+        return reason or SkipReason.NOT_FOR_US
     if not _is_direct(event) and not _is_named(connection, event):
         if not await _takes_part(connection, event.channel_id, event, turns):
             return SkipReason.NOT_FOR_US
@@ -80,15 +78,20 @@ async def decide(connection: Connection, event: EventCallback, turns: TurnStore)
     )
 
 
-def _find_reason_to_skip(connection: Connection, event: EventCallback) -> SkipReason | None:
-    """Return why nobody has to be asked whether the event is for the bot."""
+def find_reason_to_skip(connection: Connection, event: EventCallback) -> SkipReason | None:
+    """Return why an event is not for the bot, when connection and event alone say so.
+
+    Most of what Slack delivers ends here, so that it is asked before the event is given to anybody to work on.
+    """
+    if event.event_type not in MESSAGE_TYPES:
+        return SkipReason.EVENT_TYPE
     checks = (
-        (event.event_type not in MESSAGE_TYPES, SkipReason.EVENT_TYPE),
         (_is_own(connection, event), SkipReason.OWN_MESSAGE),
         # Two bots that answer each other never stop.
         (event.bot_id is not None or event.user_id == SLACKBOT, SkipReason.OTHER_BOT),
         (event.subtype not in SPOKEN_SUBTYPES, SkipReason.NOISE_SUBTYPE),
         (not _is_channel_allowed(connection, event), SkipReason.CHANNEL_NOT_ALLOWED),
+        (not _may_be_for_bot(connection, event), SkipReason.NOT_FOR_US),
     )
     return next((reason for is_so, reason in checks if is_so), None)
 
@@ -117,9 +120,20 @@ def _is_named(connection: Connection, event: EventCallback) -> bool:
     )
 
 
+def _may_be_for_bot(connection: Connection, event: EventCallback) -> bool:
+    """Tell whether the message is for the bot, or may be: whose thread a reply is in is not known here."""
+    if event.channel_id is None or event.ts is None:  # a subtype whose shape Slack changed
+        return False
+    return _is_reply(event) or _is_direct(event) or _is_named(connection, event)
+
+
+def _is_reply(event: EventCallback) -> bool:
+    return event.thread_ts is not None and event.thread_ts != event.ts
+
+
 async def _takes_part(connection: Connection, channel_id: ChannelId, event: EventCallback, turns: TurnStore) -> bool:
     """Tell whether the message is a reply in a thread that the bot began, or has answered in."""
-    if event.thread_ts is None or event.thread_ts == event.ts:
+    if event.thread_ts is None or not _is_reply(event):
         return False
     if event.parent_user_id is not None and event.parent_user_id == connection.bot_user_id:
         return True

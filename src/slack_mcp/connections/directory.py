@@ -8,10 +8,17 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Generic, TypeVar
 
 import anyio
+import structlog
 
 from slack_mcp.cache import TtlCache
 from slack_mcp.core.clock import Clock
-from slack_mcp.core.errors import ConnectionNotFoundError, SlackMcpError
+from slack_mcp.core.errors import (
+    ConnectionNotFoundError,
+    SealingError,
+    SlackMcpError,
+    StoreError,
+    StoreUnavailableError,
+)
 from slack_mcp.core.ids import ConnectionId, TeamId
 from slack_mcp.core.model import CacheStats, Connection
 from slack_mcp.ports.store import ConnectionStore
@@ -21,6 +28,8 @@ UNKNOWN_TTL_S: Final = 1.0
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 Members = Sequence[tuple[ConnectionId, str | None]]
+
+_log = structlog.get_logger(__name__)
 
 
 class _Unknown:
@@ -74,17 +83,32 @@ class CachedDirectory:
         return _require(await self._loads_of_connections.join_or_start(connection_id, self._fetch), connection_id)
 
     async def load_of_team(self, team_id: TeamId, api_app_id: str | None) -> Sequence[Connection]:
-        """Return the workspace's connections that belong to this app, or may; raises StoreUnavailableError."""
+        """Return the workspace's connections that belong to this app, or may.
+
+        One that cannot be read (a secret does not open, say) is left out, so that the others can work.
+
+        Raises:
+            StoreUnavailableError: the database.
+            SealingError, StoreError: none of them can be read.
+        """
         members = self._teams.get(team_id) if self._is_listening else None
         if members is None:
             members = await self._loads_of_teams.join_or_start(team_id, self._fetch_team)
-        found = []
+        found: list[Connection] = []
+        unreadable: SlackMcpError | None = None
         for connection_id, app_id in members:
             if app_id is None or api_app_id is None or app_id == api_app_id:
                 try:
                     found.append(await self.load(connection_id))
                 except ConnectionNotFoundError:
                     continue  # removed a moment ago
+                except StoreUnavailableError:
+                    raise
+                except (SealingError, StoreError) as error:
+                    _log.error("connection.unreadable", connection_id=connection_id, error=str(error))
+                    unreadable = error
+        if unreadable is not None and not found:
+            raise unreadable
         return found
 
     def invalidate(self, connection_id: ConnectionId, version: int | None = None) -> None:

@@ -92,6 +92,8 @@ class Delivery:
         lane: channel and thread root; events of one lane run one after the other.
         payload: the verified body, clear; the store seals it.
         retry_num: Slack's `X-Slack-Retry-Num`, kept as data and never used to drop an event.
+        skip_reason: why there is nothing to do, when that was plain at once: the event is journalled as skipped, and
+            never claimed.
     """
 
     connection_id: ConnectionId
@@ -101,6 +103,7 @@ class Delivery:
     payload: bytes
     retry_num: int = 0
     retry_reason: str | None = None
+    skip_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,13 @@ import structlog
 from anyio.abc import TaskGroup
 
 from slack_mcp.core.clock import Clock
-from slack_mcp.core.errors import ConnectionNotFoundError, InternalError, LeaseLostError, SlackMcpError
+from slack_mcp.core.errors import (
+    ConnectionNotFoundError,
+    InternalError,
+    LeaseLostError,
+    SlackMcpError,
+    TokenRevokedError,
+)
 from slack_mcp.core.ids import PodId
 from slack_mcp.core.model import Claim, Connection, EventState, JournalledEvent, Outcome, Settlement
 from slack_mcp.inbox.duty import Duty
@@ -270,18 +276,27 @@ class Dispatcher:
         if connection.disabled:
             return Outcome(state=EventState.SKIPPED, reason="connection_disabled")
         if claim.takeovers >= self._retries.max_attempts and event is claim.events[0]:
-            error: SlackMcpError = InternalError(f"{claim.takeovers} pods in a row ended while they worked on it.")
+            error = InternalError(f"{claim.takeovers} pods in a row ended while they worked on it.")
             return await self._fail(connection, event, claim, error)
+        return await self._handle(connection, event, claim)
+
+    async def _handle(self, connection: Connection, event: JournalledEvent, claim: Claim) -> Outcome:
         try:
             return await self._handler.handle(connection, event, claim)
         except LeaseLostError:
             raise
         except SlackMcpError as raised:
+            if isinstance(raised, TokenRevokedError) and await self._was_replaced(connection):
+                return Outcome(state=EventState.WAITING, reason=raised.code, detail=str(raised))
             error = raised
         except Exception as raised:  # noqa: BLE001 - one tenant's event must not stop the others'
             _log.exception("event.crashed", connection_id=event.connection_id, event_id=event.event_id)
             error = InternalError(f"A bug was met ({type(raised).__name__}); the log has its traceback.")
         return await self._fail(connection, event, claim, error)
+
+    async def _was_replaced(self, connection: Connection) -> bool:
+        """Tell whether the connection was saved anew while the work went on with what it was before."""
+        return (await self._directory.reload(connection.connection_id)).version > connection.version
 
     async def _fail(
         self, connection: Connection, event: JournalledEvent, claim: Claim, error: SlackMcpError

@@ -1,5 +1,6 @@
 """From signed bytes to a journalled event: verify, parse, journal. The caller answers 200 when this returns."""
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -51,7 +52,8 @@ class Receiver:
 
     Args:
         journal: waits until a delivery is durable; True when it was not journalled before.
-        wake: called after something new was journalled.
+        wake: called after something new was journalled that there is work in.
+        triage: says why there is nothing to do for an event, when that is plain at once; None when there may be.
         shared_secret: the signing secret of the one app on `/slack/events`, for workspaces without a connection.
     """
 
@@ -61,12 +63,14 @@ class Receiver:
         directory: Directory,
         journal: Callable[[Delivery], Awaitable[bool]],
         wake: Callable[[], None],
+        triage: Callable[[Connection, EventCallback], str | None],
         clock: Clock,
         shared_secret: Secret | None = None,
     ) -> None:
         self._directory = directory
         self._journal = journal
         self._wake = wake
+        self._triage = triage
         self._clock = clock
         self._shared_key = SigningKey(shared_secret.reveal().encode()) if shared_secret else None
 
@@ -83,8 +87,9 @@ class Receiver:
             self._verify(connection, request)
         except SignatureMismatchError:
             # The secret may have been changed on another pod a moment ago.
-            self._verify(await self._directory.reload(connection_id), request)
-        return await self._take(connection_id, request)
+            connection = await self._directory.reload(connection_id)
+            self._verify(connection, request)
+        return await self._take(connection, request)
 
     async def receive_shared(self, request: SignedRequest) -> str | None:
         """Return what `receive` does, for one app in many workspaces: its envelope says for whom it is.
@@ -94,9 +99,9 @@ class Receiver:
         """
         team_id, api_app_id = peek_routing(request.body)
         connections = await self._directory.load_of_team(team_id, api_app_id) if team_id else ()
-        connection_id = await self._find_signer(connections[:MAX_CANDIDATES], request)
-        if connection_id is not None:
-            return await self._take(connection_id, request)
+        signer = await self._find_signer(connections[:MAX_CANDIDATES], request)
+        if signer is not None:
+            return await self._take(signer, request)
         if self._shared_key is not None:
             self._check([self._shared_key], request)
             envelope = parse_envelope(request.body)
@@ -108,18 +113,18 @@ class Receiver:
             raise SignatureMismatchError
         raise ConnectionNotFoundError(_UNKNOWN)
 
-    async def _find_signer(self, connections: Sequence[Connection], request: SignedRequest) -> ConnectionId | None:
+    async def _find_signer(self, connections: Sequence[Connection], request: SignedRequest) -> Connection | None:
         """Return the connection with whose secret the request is signed, None when there is none."""
         for connection in connections:
             if self._is_signed_for(connection, request):
-                return connection.connection_id
+                return connection
         for connection in connections:
             try:
                 fresh = await self._directory.reload(connection.connection_id)
             except ConnectionNotFoundError:
                 continue
             if self._is_signed_for(fresh, request):
-                return fresh.connection_id
+                return fresh
         return None
 
     def _is_signed_for(self, connection: Connection, request: SignedRequest) -> bool:
@@ -145,37 +150,43 @@ class Receiver:
             now_s=self._clock.now_s(),
         )
 
-    async def _take(self, connection_id: ConnectionId, request: SignedRequest) -> str | None:
+    async def _take(self, connection: Connection, request: SignedRequest) -> str | None:
         envelope = parse_envelope(request.body)
         if isinstance(envelope, UrlVerification):
             return envelope.challenge
         if isinstance(envelope, EventCallback):
-            await self._journal_event(connection_id, envelope, request)
+            await self._journal_event(connection, envelope, request)
         elif isinstance(envelope, AppRateLimited):
-            _log.warning("delivery.app_rate_limited", connection_id=connection_id, minute=envelope.minute_rate_limited)
+            _log.warning(
+                "delivery.app_rate_limited",
+                connection_id=connection.connection_id,
+                minute=envelope.minute_rate_limited,
+            )
         return None
 
-    async def _journal_event(self, connection_id: ConnectionId, event: EventCallback, request: SignedRequest) -> None:
-        started_s = self._clock.monotonic_s()
+    async def _journal_event(self, connection: Connection, event: EventCallback, request: SignedRequest) -> None:
+        skip_reason = self._triage(connection, event)
         is_new = await self._journal(
             Delivery(
-                connection_id=connection_id,
+                connection_id=connection.connection_id,
                 event_id=event.event_id,
                 lane=get_lane(event),
                 event_type=event.event_type,
                 payload=request.body,
                 retry_num=request.retry_num,
                 retry_reason=request.retry_reason,
+                skip_reason=skip_reason,
             )
         )
-        if is_new:
+        if is_new and skip_reason is None:
             self._wake()
-        _log.debug(
-            "delivery.accepted",
-            connection_id=connection_id,
-            event_id=event.event_id,
-            event_type=event.event_type,
-            retry_num=request.retry_num,
-            is_new=is_new,
-            commit_ms=round((self._clock.monotonic_s() - started_s) * 1000, 1),
-        )
+        if _log.is_enabled_for(logging.DEBUG):
+            _log.debug(
+                "delivery.accepted",
+                connection_id=connection.connection_id,
+                event_id=event.event_id,
+                event_type=event.event_type,
+                retry_num=request.retry_num,
+                is_new=is_new,
+                skip_reason=skip_reason,
+            )

@@ -55,7 +55,7 @@ class Journal(Protocol):
     async def append(self, deliveries: Sequence[Delivery]) -> Sequence[bool]:
         """Write the deliveries in one transaction; True for each that is new, False for each already journalled.
 
-        When this returns, the events are durable and their lanes can be claimed.
+        When this returns, the events are durable and their lanes can be claimed. Those with a `skip_reason` have ended.
         """
         ...
 

@@ -34,6 +34,7 @@ TRANSIENT_CODES: Final = frozenset(
         "request_timeout",
         "service_unavailable",
         "update_failed",
+        "external_channel_migrating",
         # The workspace is being moved into an Enterprise organization; it works again when that is done.
         "org_login_required",
         "team_added_to_org",

@@ -21,6 +21,8 @@ HEARTBEAT_TIMEOUT_S: Final = 3.0
 FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 5.0
 
+_LOST: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
+
 _log = structlog.get_logger(__name__)
 
 
@@ -85,11 +87,13 @@ class Listener:
         while True:
             try:
                 await self._listen()
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            except _LOST as error:
                 _log.warning("listener.lost", error=type(error).__name__)
-            if self._is_listening:
-                self._set_listening(is_listening=False)
-                pause_s = FIRST_PAUSE_S
+            finally:
+                # Also when cancelled: what is still at work while the process ends must not take silence for no change.
+                if self._is_listening:
+                    self._set_listening(is_listening=False)
+                    pause_s = FIRST_PAUSE_S
             await anyio.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 

@@ -6,9 +6,9 @@ same pool. Every failure of the database itself leaves here as `StoreUnavailable
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import anyio
 import asyncpg
@@ -22,10 +22,12 @@ from sqlalchemy.pool import StaticPool
 from slack_mcp.core.errors import SchemaOutdatedError, StoreError, StoreUnavailableError
 from slack_mcp.store.url import DatabaseUrl, Dialect
 
+Result = TypeVar("Result")
+
 BUSY_TIMEOUT_MS: Final = 5_000
 SQLITE_POOL_SIZE: Final = 4
 # How long saying goodbye may take: a server that is gone does not answer it.
-CLOSE_TIMEOUT_S: Final = 5.0
+CLOSE_TIMEOUT_S: Final = 6.0
 
 # The server, too, forgets a pod that vanished: its row locks would otherwise outlive it by the kernel's two hours.
 # https://www.postgresql.org/docs/current/runtime-config-connection.html#GUC-TCP-KEEPALIVES-IDLE
@@ -51,6 +53,7 @@ _UNAVAILABLE: Final = (
     OSError,
     TimeoutError,
 )
+_DRIVER: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _OUTDATED: Final = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError)
 _OUTDATED_SQLITE: Final = ("no such table", "no such column", "has no column")
 
@@ -90,22 +93,18 @@ class Database:
             StoreUnavailableError: the database cannot be reached, refuses, or takes too long.
             SchemaOutdatedError: the tables are not those of this version.
         """
-        async with self._writing or nullcontext():
-            with translate_errors():
-                async with self._engine.connect() as connection:
-                    if self.dialect == "sqlite":
-                        # Deferred transactions fail when two of them turn to writing; this one waits its turn.
-                        await connection.exec_driver_sql("BEGIN IMMEDIATE")
-                    yield connection
-                    await connection.commit()
+        async with self._writing or nullcontext(), self._connect(self._engine) as connection:
+            if self.dialect == "sqlite":
+                # Deferred transactions fail when two of them turn to writing; this one waits its turn.
+                await connection.exec_driver_sql("BEGIN IMMEDIATE")
+            yield connection
+            await connection.commit()
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """Yield a connection on which every statement stands alone. Raises what `transaction` does."""
-        async with self._reading or nullcontext():
-            with translate_errors():
-                async with self._reader.connect() as connection:
-                    yield connection
+        async with self._reading or nullcontext(), self._connect(self._reader) as connection:
+            yield connection
 
     @asynccontextmanager
     async def driver(self) -> AsyncIterator[Any]:
@@ -113,17 +112,39 @@ class Database:
 
         On SQLite it is the only writer while it is held. Raises what `transaction` does.
         """
-        async with self._writing or nullcontext():
-            with translate_errors():
-                async with self._engine.connect() as connection:
-                    raw: Any = (await connection.get_raw_connection()).driver_connection
-                    try:
-                        yield raw
-                    except BaseException:
-                        # The pool does not know of a transaction that the statements left open.
-                        with anyio.CancelScope(shield=True):
-                            await (raw.rollback() if self.dialect == "sqlite" else connection.invalidate())
-                        raise
+        async with self._writing or nullcontext(), self._connect(self._engine) as connection:
+            yield (await connection.get_raw_connection()).driver_connection
+
+    async def run_in_sqlite(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        """Return what `work` returns, run as one transaction in the SQLite connection's own thread.
+
+        A hop to that thread and back for each statement would cost many times what the statement does.
+        """
+        async with self.driver() as connection:
+            # What every method of the driver calls; the public ones are a statement each.
+            result: Result = await connection._execute(_run_in_transaction, connection._conn, work)  # noqa: SLF001
+        return result
+
+    @asynccontextmanager
+    async def _connect(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+        """Yield a connection of the pool. After an error or a cancellation nothing of it is left open or running."""
+        with translate_errors():
+            async with engine.connect() as connection:
+                try:
+                    yield connection
+                except BaseException:
+                    with anyio.move_on_after(CLOSE_TIMEOUT_S, shield=True):
+                        await self._clean_up(connection)
+                    raise
+
+    async def _clean_up(self, connection: AsyncConnection) -> None:
+        """Roll back what was begun, also what only the driver knows of."""
+        if self.dialect == "sqlite":
+            # Its thread finishes the statement first. The connection stays: a database in memory would end with it.
+            await connection.close()
+        else:
+            # Who knows how far it came: the driver asks the server to end the statement, and then closes.
+            await connection.invalidate()
 
     async def ping(self) -> None:
         """Return when the database answers; raises StoreUnavailableError."""
@@ -165,6 +186,7 @@ async def open_database(
             },
         )
         event.listen(engine.sync_engine, "checkout", _check_open)
+    event.listen(engine.sync_engine, "handle_error", _keep_when_cancelled)
     try:
         yield Database(engine, url)
     finally:
@@ -188,7 +210,7 @@ def translate_errors() -> Iterator[None]:
 def _translate(error: BaseException) -> BaseException:
     """Return our error for the driver's, or the driver's own when it is a programming mistake."""
     # SQLAlchemy wraps the driver's errors once more.
-    cause = error.__cause__ if isinstance(error.__cause__, asyncpg.PostgresError | asyncpg.InterfaceError) else error
+    cause = error.__cause__ if isinstance(error.__cause__, _DRIVER) else error
     if isinstance(cause, StoreError):
         return cause
     is_outdated = isinstance(cause, _OUTDATED) or (
@@ -204,14 +226,22 @@ def _translate(error: BaseException) -> BaseException:
 
 def _is_mistake(cause: BaseException) -> bool:
     """Tell whether an error of a broad class is about the statement or its values: no database would take them."""
-    if isinstance(cause, asyncpg.InterfaceError):
-        # A value that does not fit its parameter. https://magicstack.github.io/asyncpg/current/usage.html#type-conversion
-        return isinstance(cause, ValueError) and not isinstance(cause, asyncpg.ClientConfigurationError)
     if isinstance(cause, sqlite3.OperationalError):
         # SQLITE_ERROR is "a generic error code that is used when no other more specific error code is available": the
         # locks, the disk and the file have codes of their own. https://www.sqlite.org/rescode.html#error
         return getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
     return isinstance(cause, sqlite3.IntegrityError | sqlite3.ProgrammingError | sqlite3.DataError)
+
+
+def _run_in_transaction(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], Result]) -> Result:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        result = work(connection)
+    except BaseException:
+        connection.rollback()
+        raise
+    connection.commit()
+    return result
 
 
 def _create_sqlite_engine(url: DatabaseUrl) -> AsyncEngine:
@@ -225,7 +255,6 @@ def _create_sqlite_engine(url: DatabaseUrl) -> AsyncEngine:
             url.sqlalchemy_url, pool_size=SQLITE_POOL_SIZE, max_overflow=0, hide_parameters=True
         )
     event.listen(engine.sync_engine, "connect", _set_pragmas)
-    event.listen(engine.sync_engine, "handle_error", _keep_when_cancelled)
     return engine
 
 
@@ -243,9 +272,9 @@ def _set_pragmas(dbapi_connection: Any, _record: object) -> None:
 
 
 def _keep_when_cancelled(context: ExceptionContext) -> None:
-    """Keep the connection of a cancelled statement: a database in memory would be lost with it.
+    """Leave the connection of a cancelled statement to `_clean_up`.
 
-    SQLite's connection stays in order: its thread finishes the statement, and then what the pool asks for, a rollback.
+    SQLAlchemy would cut it off at once, and the server would go on with the statement, its locks held.
     """
     if isinstance(context.original_exception, asyncio.CancelledError):
         context.is_disconnect = False

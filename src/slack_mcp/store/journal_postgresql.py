@@ -23,18 +23,20 @@ _NOW: Final = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 APPEND: Final = f"""
 WITH arrived AS MATERIALIZED (
   SELECT nextval('slack_events_id_seq') AS id, d.*
-  FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::smallint[], $7::text[])
-    AS d(connection_id, event_id, lane, event_type, payload, retry_num, retry_reason)
+  FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::smallint[], $7::text[], $8::text[])
+    AS d(connection_id, event_id, lane, event_type, payload, retry_num, retry_reason, skip_reason)
 ), journalled AS (
   INSERT INTO slack_events (id, connection_id, event_id, lane, event_type, payload, state, retry_num, retry_reason,
-                            received_by, received_at_ms)
-  SELECT id, connection_id, event_id, lane, event_type, payload, 'received', retry_num, retry_reason, $8, {_NOW}
+                            received_by, received_at_ms, reason, finished_at_ms)
+  SELECT id, connection_id, event_id, lane, event_type, payload,
+    CASE WHEN skip_reason IS NULL THEN 'received' ELSE 'skipped' END, retry_num, retry_reason, $9, {_NOW},
+    skip_reason, CASE WHEN skip_reason IS NOT NULL THEN {_NOW} END
   FROM arrived ORDER BY connection_id, event_id
   ON CONFLICT (connection_id, event_id) DO NOTHING
-  RETURNING connection_id, event_id, lane
+  RETURNING connection_id, event_id, lane, state
 ), opened AS (
   INSERT INTO slack_lanes (connection_id, lane, ready_at_ms)
-  SELECT DISTINCT connection_id, lane, {_NOW} FROM journalled ORDER BY connection_id, lane
+  SELECT DISTINCT connection_id, lane, {_NOW} FROM journalled WHERE state = 'received' ORDER BY connection_id, lane
   ON CONFLICT (connection_id, lane) DO UPDATE SET ready_at_ms = slack_lanes.ready_at_ms
 )
 SELECT connection_id, event_id FROM journalled
@@ -164,6 +166,7 @@ class PostgresqlJournal:
                 [seal_payload(self._sealer, each) for each in deliveries],
                 [each.retry_num for each in deliveries],
                 [each.retry_reason for each in deliveries],
+                [each.skip_reason for each in deliveries],
                 self._pod_id,
             )
         return mark_new(deliveries, inserted)

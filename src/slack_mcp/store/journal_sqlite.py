@@ -1,8 +1,10 @@
-"""The journal on SQLite: the same guarantees with one writer. Each operation is one transaction."""
+"""The journal on SQLite: the same guarantees with one writer.
 
-import sqlite3
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+Each operation is one transaction, run from its begin to its commit in the connection's own thread.
+"""
+
+from collections.abc import Sequence
+from sqlite3 import Connection, Row
 from typing import Any, Final
 
 from slack_mcp.core.clock import Clock
@@ -15,11 +17,11 @@ from slack_mcp.store.journal import collect_claims, collect_next, get_wait_ms, m
 _AFTER_ALL: Final = "\U0010ffff"
 EVENT_COLUMNS: Final = "id, event_id, event_type, payload, attempts, received_at_ms"
 
-_NEW_EVENT: Final = "(?, ?, ?, ?, ?, 'received', ?, ?, ?, ?)"
+_NEW_EVENT: Final = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 APPEND: Final = """
 INSERT INTO slack_events (connection_id, event_id, lane, event_type, payload, state, retry_num, retry_reason,
-                          received_by, received_at_ms)
-VALUES {rows} ON CONFLICT (connection_id, event_id) DO NOTHING RETURNING connection_id, event_id, lane
+                          received_by, received_at_ms, reason, finished_at_ms)
+VALUES {rows} ON CONFLICT (connection_id, event_id) DO NOTHING RETURNING connection_id, event_id, lane, state
 """
 OPEN_LANE: Final = """
 INSERT INTO slack_lanes (connection_id, lane, ready_at_ms) VALUES (?, ?, ?) ON CONFLICT (connection_id, lane) DO NOTHING
@@ -102,69 +104,81 @@ class SqliteJournal:
     async def append(self, deliveries: Sequence[Delivery]) -> Sequence[bool]:
         """Write the deliveries in one transaction; True for each that is new."""
         now_ms = self._now_ms()
-        values = [
-            value
-            for each in deliveries
-            for value in (
-                each.connection_id,
-                each.event_id,
-                each.lane,
-                each.event_type,
-                seal_payload(self._sealer, each),
-                each.retry_num,
-                each.retry_reason,
-                self._pod_id,
-                now_ms,
+        values = [value for each in deliveries for value in self._render_event(each, now_ms)]
+        statement = APPEND.format(rows=", ".join([_NEW_EVENT] * len(deliveries)))
+
+        def work(connection: Connection) -> Sequence[Any]:
+            inserted = _fetch(connection, statement, values)
+            lanes = dict.fromkeys(
+                (row["connection_id"], row["lane"]) for row in inserted if row["state"] == EventState.RECEIVED
             )
-        ]
-        async with self._writing() as connection:
-            statement = APPEND.format(rows=", ".join([_NEW_EVENT] * len(deliveries)))
-            inserted = await _fetch(connection, statement, values)
-            lanes = dict.fromkeys((row["connection_id"], row["lane"]) for row in inserted)
-            await connection.executemany(OPEN_LANE, [(*lane, now_ms) for lane in lanes])
-        return mark_new(deliveries, [(row["connection_id"], row["event_id"]) for row in inserted])
+            connection.executemany(OPEN_LANE, [(*lane, now_ms) for lane in lanes])
+            return inserted
+
+        return mark_new(deliveries, await self._database.run_in_sqlite(work))
+
+    def _render_event(self, delivery: Delivery, now_ms: int) -> tuple[Any, ...]:
+        """Return the parameters of one new row."""
+        is_skipped = delivery.skip_reason is not None
+        return (
+            delivery.connection_id,
+            delivery.event_id,
+            delivery.lane,
+            delivery.event_type,
+            seal_payload(self._sealer, delivery),
+            EventState.SKIPPED if is_skipped else EventState.RECEIVED,
+            delivery.retry_num,
+            delivery.retry_reason,
+            self._pod_id,
+            now_ms,
+            delivery.skip_reason,
+            now_ms if is_skipped else None,
+        )
 
     async def claim(
         self, pod_id: PodId, *, max_lanes: int, lanes_per_connection: int, lease_s: float, events_per_lane: int
     ) -> Sequence[Claim]:
         """Claim up to `max_lanes` lanes, tenants in turn."""
         now_ms = self._now_ms()
-        async with self._writing() as connection:
-            abandoned = await _fetch(connection, ABANDONED, {"now": now_ms, "lanes": max_lanes})
-            lane_ids = [row["lane_id"] for row in abandoned]
-            lane_ids += await self._find_free(connection, now_ms, max_lanes - len(lane_ids), lanes_per_connection)
-            lease_until_ms = now_ms + to_ms(lease_s)
-            await connection.executemany(TAKE, [(pod_id, lease_until_ms, lane_id) for lane_id in lane_ids])
-            rows = [
-                row for lane_id in lane_ids for row in await _fetch(connection, CLAIMED, (events_per_lane, lane_id))
-            ]
-        return collect_claims(self._sealer, rows)
 
-    async def _find_free(self, connection: Any, now_ms: int, max_lanes: int, lanes_per_connection: int) -> list[int]:
+        def work(connection: Connection) -> Sequence[Any]:
+            abandoned = _fetch(connection, ABANDONED, {"now": now_ms, "lanes": max_lanes})
+            lane_ids = [row["lane_id"] for row in abandoned]
+            lane_ids += self._find_free(connection, now_ms, max_lanes - len(lane_ids), lanes_per_connection)
+            lease_until_ms = now_ms + to_ms(lease_s)
+            connection.executemany(TAKE, [(pod_id, lease_until_ms, lane_id) for lane_id in lane_ids])
+            return [row for lane_id in lane_ids for row in _fetch(connection, CLAIMED, (events_per_lane, lane_id))]
+
+        return collect_claims(self._sealer, await self._database.run_in_sqlite(work))
+
+    def _find_free(self, connection: Connection, now_ms: int, max_lanes: int, lanes_per_connection: int) -> list[int]:
         """Return due lanes that nobody holds, beginning with the tenant after the one that came last."""
         lane_ids: list[int] = []
         last_tenant = self._last_tenant
         self._last_tenant = ""
         for after, until in ((last_tenant, _AFTER_ALL), ("", last_tenant)):
             tenant = after
-            while found := await _fetch(connection, NEXT_TENANT, (tenant, until)):
+            while found := _fetch(connection, NEXT_TENANT, (tenant, until)):
                 if len(lane_ids) >= max_lanes:
                     self._last_tenant = tenant
                     return lane_ids
                 tenant, held = found[0]
                 wanted = min(max_lanes - len(lane_ids), max(0, lanes_per_connection - held))
-                lane_ids += [row["lane_id"] for row in await _fetch(connection, FREE, (tenant, now_ms, wanted))]
+                lane_ids += [row["lane_id"] for row in _fetch(connection, FREE, (tenant, now_ms, wanted))]
         return lane_ids
 
     async def renew(self, pod_id: PodId, claims: Sequence[Claim], *, lease_s: float) -> Sequence[Claim]:
         """Extend the leases; returns the claims that are still this pod's."""
         lease_until_ms = self._now_ms() + to_ms(lease_s)
-        async with self._writing() as connection:
+
+        def work(connection: Connection) -> Sequence[Claim]:
             return [
                 claim
                 for claim in claims
-                if await _fetch(connection, RENEW, (lease_until_ms, claim.lane_id, claim.fence, pod_id))
+                if _fetch(connection, RENEW, (lease_until_ms, claim.lane_id, claim.fence, pod_id))
             ]
+
+        return await self._database.run_in_sqlite(work)
 
     async def settle(
         self, settlements: Sequence[Settlement], *, lease_s: float, events_per_lane: int
@@ -173,49 +187,27 @@ class SqliteJournal:
         now_ms = self._now_ms()
         held: set[int] = set()
         rows: list[Any] = []
-        async with self._writing() as connection:
+
+        def work(connection: Connection) -> None:
             for each in settlements:
-                if not await _fetch(connection, HELD, (each.claim.lane_id, each.claim.fence)):
+                if not _fetch(connection, HELD, (each.claim.lane_id, each.claim.fence)):
                     continue
                 held.add(each.claim.lane_id)
-                await connection.executemany(
+                connection.executemany(
                     SETTLE, [_render_outcome(event, outcome, now_ms) for event, outcome in each.outcomes]
                 )
-                rows += await self._end(connection, each, now_ms, lease_s=lease_s, events_per_lane=events_per_lane)
-        return collect_next(self._sealer, settlements, frozenset(held), rows)
+                rows.extend(_end_lane(connection, each, now_ms, lease_s=lease_s, events_per_lane=events_per_lane))
 
-    async def _end(
-        self, connection: Any, settlement: Settlement, now_ms: int, *, lease_s: float, events_per_lane: int
-    ) -> Sequence[Any]:
-        """Close the lane, give it back or keep it; returns the rows of the events to go on with."""
-        claim, wait_ms = settlement.claim, get_wait_ms(settlement)
-        keeps = not settlement.release and wait_ms is None
-        limit = events_per_lane if keeps else 1
-        following = await _fetch(connection, FOLLOWING, (claim.lane_id, claim.connection_id, claim.lane, limit))
-        if not following:
-            await connection.execute(CLOSE_LANE, (claim.lane_id,))
-            return ()
-        await connection.execute(
-            KEEP_LANE,
-            {
-                "progressed": bool(settlement.outcomes),
-                "ready": now_ms + (wait_ms or 0),
-                "keeps": keeps,
-                "lease": now_ms + to_ms(lease_s),
-                "lane_id": claim.lane_id,
-            },
-        )
-        return following if keeps else ()
+        await self._database.run_in_sqlite(work)
+        return collect_next(self._sealer, settlements, frozenset(held), rows)
 
     async def take_back(self) -> int:
         """Free the lanes that an earlier process died with; returns how many."""
-        async with self._writing() as connection:
-            return int((await connection.execute(TAKE_BACK)).rowcount)
+        return await self._database.run_in_sqlite(lambda connection: connection.execute(TAKE_BACK).rowcount)
 
     async def load_backlog(self) -> JournalBacklog:
         """Return what is unfinished."""
-        async with self._writing() as connection:
-            row = (await _fetch(connection, BACKLOG, ()))[0]
+        row = (await self._database.run_in_sqlite(lambda connection: _fetch(connection, BACKLOG, ())))[0]
         oldest_ms = row["oldest_ms"]
         age_s = 0.0 if oldest_ms is None else max(0, self._now_ms() - oldest_ms) / 1000
         return JournalBacklog(unfinished=row["unfinished"], oldest_age_s=age_s, dead=row["dead"])
@@ -223,12 +215,15 @@ class SqliteJournal:
     async def delete_finished(self, *, done_before_s: float, dead_before_s: float, limit: int) -> int:
         """Delete up to `limit` events that ended longer ago than these ages in seconds; returns how many."""
         now_ms = self._now_ms()
-        deleted = 0
-        async with self._writing() as connection:
+
+        def work(connection: Connection) -> int:
+            deleted = 0
             for states, age_s in ((("done", "skipped"), done_before_s), (("dead", "dead"), dead_before_s)):
-                cursor = await connection.execute(DELETE_FINISHED, (*states, now_ms - to_ms(age_s), limit - deleted))
-                deleted += cursor.rowcount
-        return deleted
+                parameters = (*states, now_ms - to_ms(age_s), limit - deleted)
+                deleted += connection.execute(DELETE_FINISHED, parameters).rowcount
+            return deleted
+
+        return await self._database.run_in_sqlite(work)
 
     async def notify_work(self) -> None:
         """Return: there is no other pod."""
@@ -237,13 +232,29 @@ class SqliteJournal:
         """Return the time of the process, which is the database's too."""
         return to_ms(self._clock.now_s())
 
-    @asynccontextmanager
-    async def _writing(self) -> AsyncIterator[Any]:
-        """Yield the driver's connection in a transaction. Rows are read by name."""
-        async with self._database.driver() as connection:
-            await connection.execute("BEGIN IMMEDIATE")
-            yield connection
-            await connection.commit()
+
+def _end_lane(
+    connection: Connection, settlement: Settlement, now_ms: int, *, lease_s: float, events_per_lane: int
+) -> Sequence[Any]:
+    """Close the lane, give it back or keep it; returns the rows of the events to go on with."""
+    claim, wait_ms = settlement.claim, get_wait_ms(settlement)
+    keeps = not settlement.release and wait_ms is None
+    limit = events_per_lane if keeps else 1
+    following = _fetch(connection, FOLLOWING, (claim.lane_id, claim.connection_id, claim.lane, limit))
+    if not following:
+        connection.execute(CLOSE_LANE, (claim.lane_id,))
+        return ()
+    connection.execute(
+        KEEP_LANE,
+        {
+            "progressed": bool(settlement.outcomes),
+            "ready": now_ms + (wait_ms or 0),
+            "keeps": keeps,
+            "lease": now_ms + to_ms(lease_s),
+            "lane_id": claim.lane_id,
+        },
+    )
+    return following if keeps else ()
 
 
 def _render_outcome(event: JournalledEvent, outcome: Outcome, now_ms: int) -> tuple[Any, ...]:
@@ -260,9 +271,8 @@ def _render_outcome(event: JournalledEvent, outcome: Outcome, now_ms: int) -> tu
     )
 
 
-async def _fetch(connection: Any, statement: str, parameters: Any) -> Sequence[Any]:
+def _fetch(connection: Connection, statement: str, parameters: Any) -> Sequence[Any]:
     """Return a statement's rows, readable by name."""
-    async with connection.execute(statement, parameters) as cursor:
-        cursor.row_factory = sqlite3.Row
-        rows: Sequence[Any] = await cursor.fetchall()
-        return rows
+    cursor = connection.cursor()
+    cursor.row_factory = Row
+    return cursor.execute(statement, parameters).fetchall()

@@ -27,7 +27,8 @@ class SqlTurnStore:
     async def begin_turn(self, turn: Turn) -> Turn:
         """Insert the turn unless the message has one already; returns the one that stands."""
         now_ms = self._now_ms()
-        insert = (
+        # One statement: the update that changes nothing is what returns the row that stands already.
+        statement = (
             self._database.insert(turns)
             .values(
                 connection_id=turn.connection_id,
@@ -40,12 +41,11 @@ class SqlTurnStore:
                 created_at_ms=now_ms,
                 **self._render_progress(turn, now_ms),
             )
-            .on_conflict_do_nothing()
+            .on_conflict_do_update(index_elements=list(turns.primary_key), set_={"event_id": turns.c.event_id})
+            .returning(turns)
         )
-        standing = select(turns).where(*_is_turn(turn.connection_id, turn.channel_id, turn.message_ts))
         async with self._database.transaction() as database:
-            await database.execute(insert)
-            row = (await database.execute(standing)).mappings().one()
+            row = (await database.execute(statement)).mappings().one()
         return self._open(row)
 
     async def save_turn(self, turn: Turn, claim: Claim) -> None:

@@ -20,7 +20,7 @@ from stepping_clock import SteppingClock
 
 from slack_mcp.bot.handler import BotHandler
 from slack_mcp.catalogue import Sentence, render_sentence
-from slack_mcp.core.errors import AgentNotConfiguredError, AgentRefusedError
+from slack_mcp.core.errors import AgentNotConfiguredError, AgentRefusedError, SlackRefusedError
 from slack_mcp.core.model import TurnState
 from slack_mcp.ports.agent import AgentRequest
 
@@ -130,6 +130,22 @@ async def test_a_deleted_placeholder_is_posted_anew_once(place: int, when: When)
     (turn,) = pods.turns.turns.values()
     assert pods.slack.texts == [turn.answer]
     assert len(pods.slack.metadata) == 2
+
+
+@pytest.mark.parametrize("when", WHENS)
+@pytest.mark.parametrize("place", range(len(SHORT) + 2))
+async def test_an_answer_that_comes_too_late_for_an_edit_is_posted_beside_the_placeholder_once(
+    place: int, when: When
+) -> None:
+    pods = Pods(1)
+    closed = SlackRefusedError("chat.update", "edit_window_closed")
+    pods.slack.fail = lambda method: closed if method == "update_message" else None
+    await pods.run(redone=False, die_at=(place, when))
+    assert await pods.run(redone=True)
+    (turn,) = pods.turns.turns.values()
+    assert turn.state is TurnState.FINISHED
+    assert pods.slack.texts == [THINKING, turn.answer]
+    assert turn.answer_ts == list(pods.slack.shown)[1]
 
 
 @pytest.mark.parametrize("when", WHENS)

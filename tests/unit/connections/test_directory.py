@@ -6,12 +6,19 @@ from typing import Any, TypeVar
 import anyio
 import anyio.lowlevel
 import pytest
+import structlog
 from anyio.abc import TaskGroup
 from stepping_clock import SteppingClock
 from store_samples import make_connection
 
 from slack_mcp.connections.directory import UNKNOWN_TTL_S, CachedDirectory
-from slack_mcp.core.errors import ConnectionNotFoundError, StoreUnavailableError
+from slack_mcp.core.errors import (
+    ConnectionNotFoundError,
+    SealingError,
+    SlackMcpError,
+    StoreError,
+    StoreUnavailableError,
+)
 from slack_mcp.core.ids import ConnectionId, TeamId
 from slack_mcp.core.model import CacheStats, Connection
 
@@ -30,6 +37,7 @@ class FakeStore:
         self.table: dict[ConnectionId, Connection] = {}
         self.reads: list[str] = []
         self.is_down = False
+        self.broken: dict[str, SlackMcpError] = {}
         self.held: list[anyio.Event] = []
         self.is_holding = False
 
@@ -55,6 +63,8 @@ class FakeStore:
             await self.held[-1].wait()
         if is_down:
             raise StoreUnavailableError("down")
+        if name in self.broken:
+            raise self.broken[name]
         return answer
 
     async def list_connections(self) -> Sequence[Connection]:
@@ -435,6 +445,32 @@ async def test_workspace_has_the_connections_of_the_app_and_those_that_may_be(
     for _ in range(2):
         assert [each.connection_id for each in await directory.load_of_team(TEAM, app_id)] == expected
     assert store.reads.count(TEAM) == 1
+
+
+@pytest.mark.parametrize("error", [SealingError("does not open"), StoreError("cannot be read")])
+async def test_connection_that_cannot_be_read_does_not_stop_the_others_of_its_workspace(
+    directory: CachedDirectory, store: FakeStore, error: SlackMcpError
+) -> None:
+    for connection_id in (ONE, TWO):
+        store.save(connection_id)
+    store.broken[ONE] = error
+    with structlog.testing.capture_logs() as lines:
+        assert await directory.load_of_team(TEAM, None) == [store.table[TWO]]
+    assert [(line["event"], line["connection_id"]) for line in lines] == [("connection.unreadable", ONE)]
+    store.broken[TWO] = error
+    directory.clear()
+    with pytest.raises(type(error)):
+        await directory.load_of_team(TEAM, None)
+
+
+async def test_workspace_is_not_half_known_when_the_database_is_gone(
+    directory: CachedDirectory, store: FakeStore
+) -> None:
+    for connection_id in (ONE, TWO):
+        store.save(connection_id)
+    store.broken[TWO] = StoreUnavailableError("down")
+    with pytest.raises(StoreUnavailableError):
+        await directory.load_of_team(TEAM, None)
 
 
 async def test_counters_tell_what_happened(directory: CachedDirectory, store: FakeStore) -> None:

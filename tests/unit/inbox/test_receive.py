@@ -19,6 +19,7 @@ from slack_mcp.core.ids import ConnectionId
 from slack_mcp.core.model import Connection, Delivery
 from slack_mcp.core.secret import Secret
 from slack_mcp.inbox.receive import Receiver, SignedRequest
+from slack_mcp.protocol.events import EventCallback
 from slack_mcp.simulator import sign
 
 pytestmark = pytest.mark.anyio
@@ -40,6 +41,7 @@ class Pod:
             directory=self.directory,
             journal=self.journal,
             wake=self.wake,
+            triage=self.triage,
             clock=self.clock,
             shared_secret=Secret(shared_secret) if shared_secret else None,
         )
@@ -50,6 +52,10 @@ class Pod:
         is_new = all(each.event_id != delivery.event_id for each in self.journalled)
         self.journalled.append(delivery)
         return is_new
+
+    def triage(self, connection: Connection, event: EventCallback) -> str | None:
+        assert connection.connection_id in self.directory.cached
+        return "event_type" if event.event_type == "reaction_added" else None
 
     def wake(self) -> None:
         self.wakes += 1
@@ -84,6 +90,14 @@ async def test_a_signed_event_is_journalled_with_its_lane_and_wakes_the_dispatch
         retry_reason="http_timeout",
     )
     assert pod.wakes == 1
+
+
+async def test_an_event_that_nobody_has_to_work_on_is_journalled_as_skipped_and_wakes_nobody() -> None:
+    pod = Pod(CONNECTION)
+    event = {"type": "reaction_added", "item": {"channel": "C1", "ts": "1.0001"}}
+    await pod.receiver.receive(CONNECTION.connection_id, pod.sign(envelope(event=event)))
+    assert [delivery.skip_reason for delivery in pod.journalled] == ["event_type"]
+    assert pod.wakes == 0
 
 
 async def test_a_repeated_event_wakes_nobody() -> None:

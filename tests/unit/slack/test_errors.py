@@ -27,6 +27,7 @@ def translate(error: object, *, status: int = 200, **fields: Any) -> SlackApiErr
         ("account_inactive", TokenRevokedError),
         *((code, SlackUnavailableError) for code in ("internal_error", "fatal_error", "service_unavailable")),
         *((code, SlackUnavailableError) for code in ("request_timeout", "team_added_to_org", "org_login_required")),
+        ("external_channel_migrating", SlackUnavailableError),
         *((code, RateLimitedError) for code in ("ratelimited", "rate_limited")),
         *((code, SlackRefusedError) for code in ("channel_not_found", "is_archived", "msg_too_long", "new_code")),
     ],
