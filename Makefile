@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 PIP_FLAGS := --quiet --disable-pip-version-check
 ARGS ?=
 
-.PHONY: help setup run test check format bench docs lock clean
+.PHONY: help setup run test coverage check format bench docs lock clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -24,10 +24,15 @@ run: $(VENV)/.ready ## Start the service with a simulated Slack workspace and pr
 test: $(VENV)/.ready ## Run all tests (ARGS="tests/unit -k sealing")
 	$(BIN)/python -m pytest $(ARGS)
 
+coverage: $(VENV)/.ready ## Run the tests that need one process and show the lines that none of them reaches
+	$(BIN)/coverage run -m pytest --ignore tests/e2e $(ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
 check: $(VENV)/.ready ## Format, lint, types, floors, dependencies
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy src tests
+	$(BIN)/mypy src tests bench
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/lint-imports
 	$(BIN)/deptry src
 

@@ -16,6 +16,7 @@ from slack_mcp.core.errors import (
     AgentUnavailableError,
     LeaseLostError,
     RateLimitedError,
+    SealingError,
     SlackMcpError,
     SlackRefusedError,
     StoreUnavailableError,
@@ -26,7 +27,7 @@ from slack_mcp.core.model import Claim, Connection, Delivery, EventState, Journa
 from slack_mcp.inbox.dispatch import Dispatcher, WorkLimits
 from slack_mcp.inbox.duty import FAILING_AFTER
 from slack_mcp.protocol.backoff import RetryLimits
-from slack_mcp.sealing import Sealer
+from slack_mcp.sealing import KeyRing, Sealer
 from slack_mcp.store.database import Database
 from slack_mcp.store.open import open_journal
 
@@ -277,6 +278,33 @@ async def test_a_revoked_token_that_nobody_replaced_ends_the_event(pod: Pod) -> 
         await pod.append(deliver(1))
         await pod.wait_until_idle()
     assert pod.handler.given_up == [("Ev0001", "slack_token_revoked")]
+
+
+async def test_an_event_that_does_not_open_ends_by_itself(database: Database, pod: Pod) -> None:
+    sealed = open_journal(database, Sealer(KeyRing.generate("lost")), PodId("pod-b"), clock=SystemClock())
+    await sealed.append([deliver(1)])
+    async with pod.running():
+        await pod.append(deliver(2), deliver(3, lane="C1:3"))
+        await pod.wait_until_idle()
+    assert sorted(pod.handler.handled) == ["Ev0002", "Ev0003"]
+    assert pod.handler.given_up == [("Ev0001", "sealing_error")]
+
+
+async def test_a_connection_that_does_not_open_is_its_own_tenants_trouble(database: Database) -> None:
+    pod = Pod(database, CONNECTION, make_connection("conn_2"))
+    load = pod.directory.load
+
+    async def load_or_fail(connection_id: ConnectionId) -> Connection:
+        if connection_id == "conn_2":
+            raise SealingError("its key is lost")
+        return await load(connection_id)
+
+    pod.directory.load = load_or_fail  # type: ignore[method-assign]
+    async with pod.running():
+        await pod.append(deliver(1, connection="conn_2"), deliver(2))
+        await pod.wait_until_idle()
+    assert pod.handler.handled == ["Ev0002"]
+    assert (await pod.journal.load_backlog()).dead == 1
 
 
 async def test_a_bug_kills_the_event_and_nothing_else(pod: Pod) -> None:

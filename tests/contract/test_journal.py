@@ -127,10 +127,17 @@ async def test_an_event_comes_back_as_it_was_delivered(journal: Journal) -> None
     assert not event.redone
 
 
-async def test_a_payload_is_sealed_for_its_connection(make_journal: Callable[..., Journal]) -> None:
-    await make_journal().append([deliver(1)])
-    with pytest.raises(SealingError):
-        await claim(make_journal(sealer=Sealer(KeyRing.generate("k2"))))
+async def test_a_payload_that_does_not_open_says_so_and_keeps_nothing_else_back(
+    make_journal: Callable[..., Journal],
+) -> None:
+    await make_journal().append([deliver(1), deliver(2, lane="C1:2")])
+    other = make_journal(sealer=Sealer(KeyRing.generate("k2")))
+    await other.append([deliver(3)])
+    first, second = await claim(other)
+    unreadable, readable = first.events
+    assert isinstance(unreadable.unreadable, SealingError)
+    assert (unreadable.payload, readable.payload, readable.unreadable) == (b"", b"payload 3", None)
+    assert second.events[0].unreadable is not None
 
 
 async def test_an_event_to_be_skipped_is_kept_once_and_never_claimed(journal: Journal) -> None:

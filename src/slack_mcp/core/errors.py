@@ -329,6 +329,7 @@ class SealingError(SlackMcpError):
     """A sealed value cannot be opened: its key is not on the ring, or the value was tampered with or moved."""
 
     code = "sealing_error"
+    retryable = True  # a key that was forgotten is put back
 
 
 class InternalError(SlackMcpError):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from slack_mcp.core.errors import SealingError
 from slack_mcp.core.ids import ChannelId, ConnectionId, EventId, TeamId, Ts, UserId
 from slack_mcp.core.secret import Secret
 
@@ -115,6 +116,7 @@ class JournalledEvent:
         attempts: how often it was tried and failed.
         received_at_ms: unix milliseconds by the database's clock.
         redone: a pod may have worked on it before (a retry, or a take-over): look for traces before acting.
+        unreadable: why the payload, which is empty then, could not be opened.
     """
 
     id: int
@@ -126,6 +128,7 @@ class JournalledEvent:
     attempts: int
     received_at_ms: int
     redone: bool
+    unreadable: SealingError | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,7 @@ from slack_mcp.core.errors import (
     InternalError,
     LeaseLostError,
     SlackMcpError,
+    StoreUnavailableError,
     TokenRevokedError,
 )
 from slack_mcp.core.ids import PodId
@@ -273,11 +274,17 @@ class Dispatcher:
             connection = await self._directory.load(event.connection_id)
         except ConnectionNotFoundError:
             return Outcome(state=EventState.SKIPPED, reason="connection_removed")
+        except StoreUnavailableError:
+            raise
+        except SlackMcpError as unreadable:  # a row that cannot be read is its own tenant's trouble
+            return self._plan(event, unreadable)
         if connection.disabled:
             return Outcome(state=EventState.SKIPPED, reason="connection_disabled")
         if claim.takeovers >= self._retries.max_attempts and event is claim.events[0]:
             error = InternalError(f"{claim.takeovers} pods in a row ended while they worked on it.")
             return await self._fail(connection, event, claim, error)
+        if event.unreadable is not None:
+            return await self._fail(connection, event, claim, event.unreadable)
         return await self._handle(connection, event, claim)
 
     async def _handle(self, connection: Connection, event: JournalledEvent, claim: Claim) -> Outcome:
@@ -301,6 +308,13 @@ class Dispatcher:
     async def _fail(
         self, connection: Connection, event: JournalledEvent, claim: Claim, error: SlackMcpError
     ) -> Outcome:
+        outcome = self._plan(event, error)
+        if outcome.state is EventState.DEAD:
+            await self._give_up(connection, event, claim, error)
+        return outcome
+
+    def _plan(self, event: JournalledEvent, error: SlackMcpError) -> Outcome:
+        """Return whether and when the event is tried again, and say so."""
         outcome = plan_retry(
             error,
             attempts=event.attempts,
@@ -308,8 +322,6 @@ class Dispatcher:
             limits=self._retries,
             chance=self._chance(),
         )
-        if outcome.state is EventState.DEAD:
-            await self._give_up(connection, event, claim, error)
         _log.warning(
             "event.failed",
             connection_id=event.connection_id,

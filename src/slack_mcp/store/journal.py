@@ -10,6 +10,7 @@ All times are the database's own.
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from slack_mcp.core.errors import SealingError
 from slack_mcp.core.ids import ConnectionId, EventId
 from slack_mcp.core.model import Claim, Delivery, EventState, JournalledEvent, Settlement
 from slack_mcp.sealing import Sealer
@@ -45,17 +46,26 @@ def mark_new(deliveries: Sequence[Delivery], inserted: Iterable[Sequence[Any]]) 
 
 
 def open_event(sealer: Sealer, row: Any, *, connection_id: ConnectionId, lane: str, redone: bool) -> JournalledEvent:
-    """Return the event of a row with id, event_id, event_type, payload, attempts and received_at_ms."""
+    """Return the event of a row with id, event_id, event_type, payload, attempts and received_at_ms.
+
+    One that does not open must not keep back the others that were claimed with it.
+    """
+    payload, unreadable = b"", None
+    try:
+        payload = sealer.open_bytes(connection_id, PAYLOAD, row["payload"])
+    except SealingError as error:
+        unreadable = error
     return JournalledEvent(
         id=row["id"],
         connection_id=connection_id,
         event_id=EventId(row["event_id"]),
         lane=lane,
         event_type=row["event_type"],
-        payload=sealer.open_bytes(connection_id, PAYLOAD, row["payload"]),
+        payload=payload,
         attempts=row["attempts"],
         received_at_ms=row["received_at_ms"],
         redone=redone or row["attempts"] > 0,
+        unreadable=unreadable,
     )
 
 

@@ -1,0 +1,107 @@
+"""What happens behind the ack: how soon an event is picked up at idle, and how fast a backlog is worked off."""
+
+import json
+import time
+from typing import Any, Final
+
+import anyio
+import httpx2
+
+from bench.acks import DATABASES
+from bench.errors import BenchError
+from bench.events import Tenant, make_event
+from bench.report import Row, make_latency_row
+from bench.world import DRAINED_MS, Deployment, World, get_connection_id
+from slack_mcp.app.compose import make_sealer, open_store
+from slack_mcp.core.clock import SystemClock
+from slack_mcp.core.ids import PodId
+from slack_mcp.core.model import Delivery
+from slack_mcp.protocol.events import EventCallback, get_lane, parse_envelope
+from slack_mcp.settings import Settings
+from slack_mcp.simulator.signing import sign
+from slack_mcp.store.open import open_journal
+
+CHANNEL: Final = "CBENCH0"
+IDLE_S: Final = 0.1
+BATCH: Final = 500
+OK: Final = 200
+
+
+def measure_pickup(world: World, *, events: int) -> list[Row]:
+    """Return the time from the 200 to the first Slack call, one mention at a time, answered by the echo."""
+    rows = []
+    for name, dialect in DATABASES.items():
+        deployment = world.deploy(dialect, name="pickup")
+        with (
+            world.serve(deployment) as pod,
+            httpx2.Client(base_url=world.simulator.url, trust_env=False) as simulator,
+            httpx2.Client(base_url=pod.url, trust_env=False) as service,
+        ):
+            latencies_s = [_measure_one(deployment, world.tenants[0], simulator, service) for _ in range(events)]
+        rows.append(make_latency_row(f"200 to first Slack call, {name}", latencies_s))
+    return rows
+
+
+def _measure_one(deployment: Deployment, tenant: Tenant, simulator: httpx2.Client, service: httpx2.Client) -> float:
+    mention = {"team_id": tenant.team_id, "user": "UANN", "channel": CHANNEL, "text": "<@UBOT> hello", "deliver": False}
+    said = simulator.post("/control/say", json=mention).json()
+    envelope = next(each for each in said["envelopes"] if each["event"]["type"] == "app_mention")
+    body = json.dumps(envelope).encode()
+    time.sleep(IDLE_S)
+    earlier = len(_fetch_calls(simulator, tenant))
+    headers = {"Content-Type": "application/json", **sign(body, tenant.secret, int(time.time()))}
+    answer = service.post(tenant.path, content=body, headers=headers)
+    answered_s = time.time()
+    if answer.status_code != OK:
+        raise BenchError(f"{deployment.dialect}: a mention got {answer.status_code}.")
+    deployment.wait_until_drained()
+    calls = _fetch_calls(simulator, tenant)[earlier:]
+    if not calls:
+        raise BenchError(f"{deployment.dialect}: a mention was handled without a call to Slack.")
+    return float(calls[0]["at_s"]) - answered_s
+
+
+def _fetch_calls(simulator: httpx2.Client, tenant: Tenant) -> list[dict[str, Any]]:
+    answer = simulator.get("/control/calls", params={"list": "1", "team_id": tenant.team_id})
+    calls: list[dict[str, Any]] = answer.json()["calls"]
+    return calls
+
+
+def measure_drain(world: World, *, events: int) -> list[Row]:
+    """Return how many events a second one pod works off that lead to nothing, each in a lane of its own."""
+    rows = []
+    for name, dialect in DATABASES.items():
+        deployment = world.deploy(dialect, name="drain")
+        anyio.run(_fill_journal, deployment.get_settings(), world.tenants, events)
+        with world.serve(deployment):
+            deployment.wait_until_drained()
+        # First to last outcome, by the database's clock: without the start of the process.
+        duration_s = deployment.fetch_number(DRAINED_MS) / 1000
+        rows.append(Row(name=f"backlog of {events:,} worked off, {name}", values=[events / duration_s], unit="/s"))
+    return rows
+
+
+async def _fill_journal(settings: Settings, tenants: list[Tenant], events: int) -> None:
+    """Journal events as a pod does, while none runs."""
+    clock = SystemClock()
+    async with open_store(settings) as database:
+        journal = open_journal(database, make_sealer(settings), PodId("bench"), clock=clock)
+        for first in range(0, events, BATCH):
+            numbers = range(first, min(first + BATCH, events))
+            await journal.append([make_delivery(tenants[number % len(tenants)], number) for number in numbers])
+
+
+def make_delivery(tenant: Tenant, number: int) -> Delivery:
+    """Return a message that is not for the bot, as the webhook hands it to the journal."""
+    body = json.dumps(make_event(tenant, f"EvDRAIN{number}", number)).encode()
+    envelope = parse_envelope(body)
+    assert isinstance(envelope, EventCallback)
+    return Delivery(
+        connection_id=get_connection_id(tenant),
+        event_id=envelope.event_id,
+        lane=get_lane(envelope),
+        event_type=envelope.event_type,
+        payload=body,
+        retry_num=0,
+        retry_reason=None,
+    )

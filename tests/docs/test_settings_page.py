@@ -1,0 +1,41 @@
+import re
+
+import pytest
+from doc_pages import load_page, load_pages
+
+from slack_mcp.cli.docs import render_settings_page
+from slack_mcp.settings import Settings
+from slack_mcp.settings.kinds import get_name, is_secret
+
+NAMES = {get_name(field) for field in Settings.model_fields.values()}
+SECRET_NAMES = {get_name(field) for field in Settings.model_fields.values() if is_secret(field)}
+
+# Written like settings, and something else.
+OTHERS = {
+    "CONNECTION_ID",  # an argument of commands
+    "MCP_CONFIGURATION",  # tools
+    "ON_MCP_CONFIGURATION",
+    "NAME_FILE",  # how a secret's file is given
+}
+
+
+def test_settings_page_is_the_one_that_the_code_makes() -> None:
+    page = load_page("docs/settings.md").path.read_text(encoding="utf-8")
+    assert page == render_settings_page(), "run `make docs`"
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_every_setting_is_in_the_settings_page(name: str) -> None:
+    assert f"| `{name}` |" in load_page("docs/settings.md").prose
+
+
+def test_every_setting_that_a_page_names_exists() -> None:
+    known = NAMES | OTHERS | {f"{name}_FILE" for name in SECRET_NAMES}
+    named = {
+        (page.path.name, word)
+        for page in load_pages()
+        for code in page.code
+        for word in re.findall(r"(?<![\w{<])[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+(?![\w…}>])", code)
+    }
+    assert len(named) > len(NAMES)
+    assert {(page, word) for page, word in named if word not in known} == set()
