@@ -3,6 +3,8 @@
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 import anyio
@@ -54,7 +56,7 @@ def run(settings: Settings, *, port: int | None, say: str | None, echo: Echo) ->
 
 async def _run(settings: Settings, port: int, echo: Echo) -> None:
     with anyio.open_signal_receiver(*STOP_SIGNALS) as signals:
-        async with _open_demo(settings, port) as (_, page_url, service_url):
+        async with _open_demo(settings, port, settings.data_dir) as (_, page_url, service_url):
             echo(f"Simulated Slack workspace: {page_url}")
             echo(f"The service itself:        {service_url}/health")
             echo("Ctrl+C ends both. Nothing here reaches the real Slack.")
@@ -64,7 +66,13 @@ async def _run(settings: Settings, port: int, echo: Echo) -> None:
 
 
 async def _say(settings: Settings, text: str, echo: Echo) -> None:
-    async with _open_demo(settings, 0) as (simulator, _, _):
+    # With a database of its own, so that it neither meets a demo that is running nor leaves anything behind.
+    with TemporaryDirectory(prefix="slack-mcp-demo-") as directory:
+        await _say_in(settings, Path(directory), text, echo)
+
+
+async def _say_in(settings: Settings, directory: Path, text: str, echo: Echo) -> None:
+    async with _open_demo(settings, 0, directory) as (simulator, _, _):
         workspace = simulator.workspaces[TEAM]
         linked = link_mentions(text, workspace)
         if f"<@{BOT}>" not in linked:
@@ -85,14 +93,23 @@ async def _say(settings: Settings, text: str, echo: Echo) -> None:
 
 
 @asynccontextmanager
-async def _open_demo(settings: Settings, port: int) -> AsyncIterator[tuple[Simulator, str, str]]:
-    """Yield the running simulator, the address of its page and that of the service, which ends in good order."""
+async def _open_demo(settings: Settings, port: int, directory: Path) -> AsyncIterator[tuple[Simulator, str, str]]:
+    """Yield the running simulator, the address of its page and that of the service, which ends in good order.
+
+    Args:
+        settings: the operator's.
+        port: of the page.
+        directory: for the database.
+
+    Raises:
+        SettingsError: the port is taken, or another demo has the database.
+    """
     workspace = make_workspace()
     simulator = Simulator(workspace)
     with listen(HOST, 0) as listener:
         simulator.deliverer.targets = [render_url(listener)]
         async with _serve_simulator(simulator, port) as (page_url, api_url):
-            own = make_settings(settings, api_url=api_url)
+            own = make_settings(settings, api_url=api_url, directory=directory)
             async with open_admin(own) as admin:
                 await admin.saver.save(make_connection(workspace))
             stop = anyio.Event()
@@ -147,12 +164,14 @@ def make_connection(workspace: Workspace) -> Connection:
     )
 
 
-def make_settings(settings: Settings, *, api_url: str) -> Settings:
-    """Return the demo's settings: its own database and Slack, the operator's agent or the echo."""
+def make_settings(settings: Settings, *, api_url: str, directory: Path) -> Settings:
+    """Return the demo's settings: its own database, key and Slack; the operator's agent, or the echo."""
     return settings.model_copy(
         update={
-            "database_url": Secret(f"sqlite:{settings.data_dir / DATABASE}"),
+            "database_url": Secret(f"sqlite:{directory / DATABASE}"),
             "database_listen_url": None,
+            # The key file beside the database: the operator's keys may be others than those of the last demo.
+            "encryption_keys": None,
             "slack_api_url": api_url,
             "default_agent": settings.default_agent or AgentBackend.ECHO,
         }

@@ -1,5 +1,6 @@
 """The HTTP server inside the process's own task group: uvicorn, told when to stop instead of listening for signals."""
 
+import errno
 import socket
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -16,7 +17,9 @@ FINISH_REQUESTS_S: Final = 5
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Return a listening socket; raises OSError when the port is taken."""
+    """Return a listening socket; raises OSError when the port is taken, or the host is none of this machine's."""
+    if not host.isascii():
+        raise OSError(errno.EINVAL, "not a host name")  # the socket would raise a TypeError
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # asyncio sends at once only on such
     try:
@@ -49,6 +52,7 @@ class HttpServer(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                proxy_headers=False,
                 timeout_keep_alive=KEEP_ALIVE_S,
                 timeout_graceful_shutdown=FINISH_REQUESTS_S,
             )

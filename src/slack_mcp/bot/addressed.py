@@ -85,15 +85,15 @@ def find_reason_to_skip(connection: Connection, event: EventCallback) -> SkipRea
     """
     if event.event_type not in MESSAGE_TYPES:
         return SkipReason.EVENT_TYPE
-    checks = (
-        (_is_own(connection, event), SkipReason.OWN_MESSAGE),
-        # Two bots that answer each other never stop.
-        (event.bot_id is not None or event.user_id == SLACKBOT, SkipReason.OTHER_BOT),
-        (event.subtype not in SPOKEN_SUBTYPES, SkipReason.NOISE_SUBTYPE),
-        (not _is_channel_allowed(connection, event), SkipReason.CHANNEL_NOT_ALLOWED),
-        (not _may_be_for_bot(connection, event), SkipReason.NOT_FOR_US),
-    )
-    return next((reason for is_so, reason in checks if is_so), None)
+    if _is_own(connection, event):
+        return SkipReason.OWN_MESSAGE
+    if event.bot_id is not None or event.user_id == SLACKBOT:  # two bots that answer each other never stop
+        return SkipReason.OTHER_BOT
+    if event.subtype not in SPOKEN_SUBTYPES:
+        return SkipReason.NOISE_SUBTYPE
+    if not _is_channel_allowed(connection, event):
+        return SkipReason.CHANNEL_NOT_ALLOWED
+    return None if _may_be_for_bot(connection, event) else SkipReason.NOT_FOR_US
 
 
 def _is_own(connection: Connection, event: EventCallback) -> bool:

@@ -2,13 +2,20 @@
 
 import secrets
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from slack_mcp.cli.ask import check_bot_token, get_secret
+from slack_mcp.cli.ask import (
+    check_bot_token,
+    check_connection_id,
+    check_signing_secret,
+    check_text,
+    find_secret,
+    read_text,
+)
 from slack_mcp.cli.render import (
     LIST_COLUMNS,
     print_fields,
@@ -18,9 +25,10 @@ from slack_mcp.cli.render import (
     render_list_row,
 )
 from slack_mcp.cli.seam import Admin, Seam
-from slack_mcp.core.errors import ConflictError, ConnectionNotFoundError
+from slack_mcp.core.errors import ConflictError, ConnectionNotFoundError, InvalidInputError
 from slack_mcp.core.ids import ConnectionId
 from slack_mcp.core.model import AgentBackend, Connection, ConnectionSettings
+from slack_mcp.core.secret import Secret
 
 if TYPE_CHECKING:
     from slack_mcp.settings import Settings
@@ -46,47 +54,61 @@ def add(
     system_prompt_file: Annotated[Path | None, typer.Option(help="File with the agent's instructions.")] = None,
     bot_token_file: Annotated[Path | None, typer.Option(help="File with the bot token.")] = None,
     signing_secret_file: Annotated[Path | None, typer.Option(help="File with the signing secret.")] = None,
+    is_replacing: Annotated[
+        bool,
+        typer.Option(
+            "--replace",
+            help="Change the connection named by --id: what is given replaces what is stored; everything else and the "
+            "conversations stay.",
+        ),
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Connect a Slack workspace.
+    """Connect a Slack workspace, or with --replace give a connection new secrets.
 
     The bot token and the signing secret are asked for, or come from SLACK_BOT_TOKEN and SLACK_SIGNING_SECRET, or from
-    files.
+    files. A replaced signing secret is still accepted for SLACK_MCP_SIGNING_SECRET_OVERLAP_S.
     """
     seam: Seam = ctx.obj
     settings = seam.load_settings()
-    bot_token = get_secret(
-        "Bot token (xoxb-…)",
-        option="--bot-token-file",
-        variable="SLACK_BOT_TOKEN",
-        file=bot_token_file,
-        environment=settings.slack_bot_token,
-        is_terminal=seam.is_terminal,
+    if is_replacing and connection_id is None:
+        raise InvalidInputError("--replace needs --id: `slack-mcp connections list` shows the ids.")
+    new_id = check_connection_id(connection_id or f"conn_{secrets.token_hex(8)}")
+    prompt = read_text("--system-prompt-file", system_prompt_file) if system_prompt_file else None
+    given = Given(
+        name=check_text("--name", name),
+        agent=agent,
+        model_id=check_text("--model-id", model_id),
+        system_prompt=check_text("--system-prompt-file", prompt),
+        bot_token=find_secret(
+            "Bot token (xoxb-…)",
+            file=bot_token_file,
+            environment=settings.slack_bot_token,
+            is_terminal=seam.is_terminal,
+            may_skip=is_replacing,
+        ),
+        signing_secret=find_secret(
+            "Signing secret",
+            file=signing_secret_file,
+            environment=settings.slack_signing_secret,
+            is_terminal=seam.is_terminal,
+            may_skip=is_replacing,
+        ),
     )
-    signing_secret = get_secret(
-        "Signing secret",
-        option="--signing-secret-file",
-        variable="SLACK_SIGNING_SECRET",
-        file=signing_secret_file,
-        environment=settings.slack_signing_secret,
-        is_terminal=seam.is_terminal,
-    )
-    connection = Connection(
-        connection_id=ConnectionId(connection_id or f"conn_{secrets.token_hex(8)}"),
-        organization_id="",
-        mesh_url="",
-        bot_token=check_bot_token(bot_token),
-        signing_secret=signing_secret,
-        connection_name=name,
-        model_id=model_id,
-        system_prompt=system_prompt_file.read_text(encoding="utf-8") if system_prompt_file else None,
-        settings=ConnectionSettings(agent=agent),
-    )
+    new = None if is_replacing else given.make(new_id)
 
     async def work(admin: Admin, _settings: "Settings") -> Connection:
-        if await admin.connections.load_connection(connection.connection_id) is not None:
-            raise ConflictError(f"Connection {connection.connection_id} exists already: remove it first.")
-        return await admin.saver.save(connection)
+        stored = await admin.connections.load_connection(new_id)
+        if new is None:
+            if stored is None:
+                raise ConnectionNotFoundError(new_id)
+            return await admin.saver.save(given.change(stored))
+        if stored is not None:
+            raise ConflictError(
+                f"Connection {new_id} exists already: `slack-mcp connections add --replace --id {new_id}` changes it, "
+                "and its conversations stay."
+            )
+        return await admin.saver.save(new)
 
     saved = seam.run_admin(work)
     path = f"/slack/events/{saved.connection_id}"
@@ -94,8 +116,59 @@ def add(
     if json:
         print_json({**render_connection(saved), "request_url": request_url, "request_path": path})
         return
-    print(f"Connected {saved.team_name or saved.team_id} as {saved.connection_id}.")
+    workspace = saved.team_name or saved.team_id
+    print(f"Changed {saved.connection_id} ({workspace})." if is_replacing else f"Connected {workspace} as {new_id}.")
     print(f"Set as the app's Request URL (Event Subscriptions): {request_url or 'https://<this service>' + path}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """What the user said of a connection; None is what was not said."""
+
+    name: str | None
+    agent: AgentBackend | None
+    model_id: str | None
+    system_prompt: str | None
+    bot_token: Secret | None
+    signing_secret: Secret | None
+
+    def __post_init__(self) -> None:
+        if self.bot_token is not None:
+            check_bot_token(self.bot_token)
+        if self.signing_secret is not None:
+            check_signing_secret(self.signing_secret)
+
+    def make(self, connection_id: ConnectionId) -> Connection:
+        """Return a new connection; raises InvalidInputError when a secret is missing."""
+        if self.bot_token is None:
+            raise InvalidInputError("The bot token is missing: set SLACK_BOT_TOKEN, or give --bot-token-file.")
+        if self.signing_secret is None:
+            raise InvalidInputError(
+                "The signing secret is missing: set SLACK_SIGNING_SECRET, or give --signing-secret-file."
+            )
+        return Connection(
+            connection_id=connection_id,
+            organization_id="",
+            mesh_url="",
+            bot_token=self.bot_token,
+            signing_secret=self.signing_secret,
+            connection_name=self.name,
+            model_id=self.model_id,
+            system_prompt=self.system_prompt,
+            settings=ConnectionSettings(agent=self.agent),
+        )
+
+    def change(self, stored: Connection) -> Connection:
+        """Return the connection with what was said, and everything else as it was."""
+        return replace(
+            stored,
+            bot_token=self.bot_token or stored.bot_token,
+            signing_secret=self.signing_secret or stored.signing_secret,
+            connection_name=stored.connection_name if self.name is None else self.name,
+            model_id=stored.model_id if self.model_id is None else self.model_id,
+            system_prompt=stored.system_prompt if self.system_prompt is None else self.system_prompt,
+            settings=replace(stored.settings, agent=self.agent or stored.settings.agent),
+        )
 
 
 @cli.command("list")
@@ -171,15 +244,18 @@ def remove(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Delete a connection with its secrets and conversations."""
+    seam: Seam = ctx.obj
+    chosen = _choose(connection_id)
     if not yes:
         typer.confirm(f"Delete {connection_id} with its secrets and conversations?", abort=True)
 
-    async def work(admin: Admin, connection: Connection) -> None:
-        if not await admin.connections.remove_connection(connection.connection_id):
-            raise ConnectionNotFoundError(connection.connection_id)
+    async def work(admin: Admin, _settings: "Settings") -> None:
+        # Not loaded before: one whose key is lost cannot be, and this is the way to be rid of it.
+        if not await admin.connections.remove_connection(chosen):
+            raise ConnectionNotFoundError(chosen)
 
-    _run(ctx, connection_id, work)
-    print(f"Removed {connection_id}.")
+    seam.run_admin(work)
+    print(f"Removed {chosen}.")
 
 
 def _switch(ctx: typer.Context, connection_id: str, *, disabled: bool) -> None:
@@ -201,11 +277,19 @@ async def _load(_admin: Admin, connection: Connection) -> Connection:
 def _run(ctx: typer.Context, connection_id: str, work: Callable[[Admin, Connection], Awaitable[T]]) -> T:
     """Run work on one connection and return what it returns; raises ConnectionNotFoundError."""
     seam: Seam = ctx.obj
+    chosen = _choose(connection_id)
 
     async def find_and_work(admin: Admin, _settings: "Settings") -> T:
-        connection = await admin.connections.load_connection(ConnectionId(connection_id))
+        connection = await admin.connections.load_connection(chosen)
         if connection is None:
-            raise ConnectionNotFoundError(ConnectionId(connection_id))
+            raise ConnectionNotFoundError(chosen)
         return await work(admin, connection)
 
     return seam.run_admin(find_and_work)
+
+
+def _choose(text: str) -> ConnectionId:
+    """Return the id of a connection that may exist; raises ConnectionNotFoundError for what no database could hold."""
+    if not text.isprintable():
+        raise ConnectionNotFoundError(ConnectionId(text))
+    return ConnectionId(text)

@@ -21,7 +21,7 @@ def unescape(text: str) -> str:
 
 def is_mentioned(text: str, user_id: str) -> bool:
     """Tell whether the text, as Slack escapes it, names the user."""
-    return _mention(user_id).search(text) is not None
+    return f"<@{user_id}" in text and _mention(user_id).search(text) is not None
 
 
 def remove_mention(text: str, user_id: str) -> str:

@@ -18,18 +18,17 @@ _MAX_TIMESTAMP_DIGITS: Final = 12
 
 
 class SigningKey:
-    """A signing secret, prepared: the HMAC's two key blocks are hashed once and copied for each request."""
+    """A signing secret, which does not print."""
 
-    __slots__ = ("_hmac",)
+    __slots__ = ("_secret",)
 
     def __init__(self, secret: bytes) -> None:
-        self._hmac = hmac.new(secret, digestmod=hashlib.sha256)
+        self._secret = secret
 
     def render_signature(self, timestamp: bytes, body: bytes) -> bytes:
         """Return `v0=` and the hexadecimal HMAC-SHA256 of `v0:timestamp:body`, over the raw bytes."""
-        mac = self._hmac.copy()
-        mac.update(b"v0:%b:%b" % (timestamp, body))
-        return PREFIX + mac.hexdigest().encode("ascii")
+        # In one call: an HMAC object that is kept and copied takes several times as long.
+        return PREFIX + hmac.digest(self._secret, b"v0:%b:%b" % (timestamp, body), "sha256").hex().encode("ascii")
 
 
 def verify_signature(

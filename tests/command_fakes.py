@@ -1,0 +1,159 @@
+"""What stands for the service behind the commands, importable from everywhere below tests/."""
+
+import json
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from configuration_fakes import FakeConnectionStore, FakeSlack
+from typer.testing import CliRunner, Result
+
+from slack_mcp.cli.root import cli
+from slack_mcp.cli.seam import Seam
+from slack_mcp.core.ids import ConnectionId
+from slack_mcp.core.model import Connection
+from slack_mcp.core.secret import Secret
+from slack_mcp.settings import Settings
+
+TOKEN = "xoxb-canary-token"
+SIGNING_SECRET = "canary-signing-secret"
+CANARY = "canary"
+
+
+class FakeSaver:
+    """Saves what Slack knows, as `ConnectionSaver` does."""
+
+    def __init__(self, store: FakeConnectionStore, slack: FakeSlack) -> None:
+        self._store = store
+        self._slack = slack
+
+    async def save(self, connection: Connection) -> Connection:
+        identity = await self._slack.open(connection).fetch_identity()
+        return await self._store.save_connection(
+            replace(connection, team_id=identity.team_id, team_name=identity.team_name)
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FakeMigration:
+    revision: str
+    name: str
+    applied: bool
+
+
+@dataclass
+class FakeMigrations:
+    applied: list[str] = field(default_factory=list)
+    known: Sequence[str] = ("0001_first", "0002_second")
+    error: Exception | None = None
+
+    async def status(self) -> Sequence[FakeMigration]:
+        self._fail()
+        return [FakeMigration(revision=each[:4], name=each[5:], applied=each in self.applied) for each in self.known]
+
+    async def up(self) -> Sequence[str]:
+        self._fail()
+        missing = [each for each in self.known if each not in self.applied]
+        self.applied += missing
+        return missing
+
+    async def down(self, to: str) -> Sequence[str]:
+        self._fail()
+        undone = [each for each in self.applied if to == "base" or each[:4] > to][::-1]
+        self.applied = [each for each in self.applied if each not in undone]
+        return undone
+
+    def _fail(self) -> None:
+        if self.error:
+            raise self.error
+
+
+@dataclass(frozen=True, kw_only=True)
+class FakeAdmin:
+    connections: FakeConnectionStore
+    saver: FakeSaver
+    slack: FakeSlack
+
+
+class Commands:
+    """Runs commands with fakes behind them; `is_terminal` says whether somebody can be asked."""
+
+    def __init__(self) -> None:
+        self.store = FakeConnectionStore()
+        self.slack = FakeSlack()
+        self.schema = FakeMigrations()
+        self.environ: dict[str, str] = {"DATABASE_URL": ":memory:"}
+        self.is_terminal = False
+        self.error: Exception | None = None
+        self.served: list[Settings] = []
+        self.demos: list[tuple[int | None, str | None]] = []
+
+    def run(self, *arguments: str, answers: str | None = None) -> Result:
+        """Run one command line; no secret may be in anything that it prints."""
+        seam = Seam(
+            environ=self.environ,
+            dotenv=None,
+            is_terminal=self.is_terminal,
+            load_composition=lambda: self,
+            load_demo=lambda: FakeDemo(self),
+        )
+        result = CliRunner().invoke(cli, list(arguments), obj=seam, input=answers)
+        assert CANARY not in result.output, result.output
+        return result
+
+    def run_json(self, *arguments: str) -> Any:
+        """Return what a command that succeeds prints as JSON."""
+        result = self.run(*arguments, "--json")
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+    # What `slack_mcp.app` offers:
+
+    @asynccontextmanager
+    async def open_admin(self, settings: Settings) -> AsyncIterator[FakeAdmin]:
+        if self.error:
+            raise self.error
+        yield FakeAdmin(connections=self.store, saver=FakeSaver(self.store, self.slack), slack=self.slack)
+
+    def migrations(self, settings: Settings) -> FakeMigrations:
+        return self.schema
+
+    def serve(self, settings: Settings) -> None:
+        if self.error:
+            raise self.error
+        self.served.append(settings)
+
+
+class FakeDemo:
+    def __init__(self, commands: Commands) -> None:
+        self._commands = commands
+
+    def run(self, settings: Settings, *, port: int | None, say: str | None, echo: Callable[[str], None]) -> None:
+        self._commands.demos.append((port, say))
+        echo("said")
+
+
+def make_stored(name: str = "conn_1", **changes: Any) -> Connection:
+    connection = Connection(
+        connection_id=ConnectionId(name),
+        organization_id="org",
+        mesh_url="",
+        bot_token=Secret(TOKEN),
+        signing_secret=Secret(SIGNING_SECRET),
+        team_name="Acme",
+        updated_at="2026-01-01",
+    )
+    return replace(connection, **changes)
+
+
+def write_secrets(directory: Path) -> Mapping[str, Path]:
+    """Write both secrets to files, each with a line break at its end, and return them by option."""
+    files = {
+        "--bot-token-file": directory / "bot_token",
+        "--signing-secret-file": directory / "signing_secret",
+    }
+    for file, text in zip(files.values(), (TOKEN, SIGNING_SECRET), strict=True):
+        file.write_text(f"{text}\n")
+    return files
