@@ -1,27 +1,24 @@
-"""Bolt for Python beside the service: started, checked, and served by the faster of its servers."""
+"""Bolt for Python beside the service: started and checked."""
 
 import json
-import statistics
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Final
 
 import httpx2
 
-from bench.bolt_peer import PATH, SERVERS
+from bench.bolt_peer import PATH
 from bench.errors import BenchError
 from bench.events import Tenant, make_event
 from bench.processes import run_child
-from bench.runs import Target, run_load
+from bench.runs import Target
 from bench.world import World, get_token
 from slack_mcp.simulator.signing import sign
 
 SECRET: Final = "signing-secret-of-the-peer"
 OK: Final = 200
 UNAUTHORIZED: Final = 401
-PROBES: Final = 2
-PROBE_S: Final = 1.0
 
 
 @contextmanager
@@ -54,14 +51,3 @@ def check_signatures(target: Target) -> None:
         if answer.status_code != expected:
             raise BenchError(f"{target.name}: {answer.status_code} and not {expected} for a signature.")
     target.acked += 1
-
-
-def find_faster_server(world: World, *, connections: int) -> str:
-    """Return the server on which Bolt answers more, measured in turn."""
-    rates: dict[str, list[float]] = {server: [] for server in SERVERS}
-    with ExitStack() as stack:
-        targets = {server: stack.enter_context(run_bolt(world, server)) for server in SERVERS}
-        for _ in range(PROBES):
-            for server, target in targets.items():
-                rates[server].append(run_load(target, connections=connections, seconds=PROBE_S).rate)
-    return max(SERVERS, key=lambda server: statistics.median(rates[server]))

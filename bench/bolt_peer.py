@@ -1,8 +1,8 @@
-"""The peer: a stock Bolt for Python app with one listener that does nothing, a process of its own.
+"""The peer: a Bolt for Python app with one listener that does nothing, a process of its own.
 
-Served as Bolt's docs say for production: https://docs.slack.dev/tools/bolt-python/concepts/adapters (ASGI, here on
-uvicorn with uvloop and httptools as the service) and https://docs.slack.dev/tools/bolt-python/concepts/async (aiohttp).
-At its end it prints how often the listener ran.
+`stock` is what `AsyncApp.start()` runs, aiohttp on asyncio's own event loop; `tuned` is Bolt's ASGI adapter on the HTTP server,
+event loop and parser that the service has: https://docs.slack.dev/tools/bolt-python/concepts/async and
+https://docs.slack.dev/tools/bolt-python/concepts/adapters. At its end it prints how often the listener ran.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bench.processes import announce, bind
 
 PATH: Final = "/slack/events"
-SERVERS: Final = ("stock", "uvicorn", "aiohttp")
+SERVERS: Final = ("stock", "tuned")
 
 
 class Handled:
@@ -51,7 +51,7 @@ def make_app(*, signing_secret: str, token: str, api_url: str, handled: Handled)
 
 def serve(app: AsyncApp, server: str, listener: socket.socket) -> None:
     """Serve until SIGTERM."""
-    if server != "uvicorn":
+    if server == "stock":
         web.run_app(app.web_app(path=PATH), sock=listener, print=None, access_log=None)
         return
     config = uvicorn.Config(
@@ -76,7 +76,7 @@ def main() -> None:
     options = parser.parse_args()
     # uvicorn sends itself the signal again when it has stopped.
     signal.signal(signal.SIGTERM, lambda _number, _frame: None)
-    if options.server != "stock":
+    if options.server == "tuned":
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     handled = Handled()
     app = make_app(signing_secret=options.signing_secret, token=options.token, api_url=options.api_url, handled=handled)

@@ -5,8 +5,8 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +15,8 @@ import psutil
 from bench.stats import get_percentile
 
 PACKAGES: Final = ("uvicorn", "uvloop", "httptools", "slack-bolt", "aiohttp", "asyncpg")
-HEADER: Final = ("measurement", "median", "spread", "p50 ms", "p99 ms", "x Bolt")
+PEERS: Final = ("stock", "tuned")
+HEADER: Final = ("measurement", "median", "spread", "p50 ms", "p99 ms", *(f"x Bolt {peer}" for peer in PEERS))
 FSYNCS: Final = 60
 IN_MEMORY: Final = ("tmpfs", "ramfs")
 
@@ -27,7 +28,7 @@ class Row:
     Attributes:
         values: one per run, in `unit`; the median stands for them.
         p50_ms, p99_ms: of the single requests.
-        ratio: to Bolt, the median of the pairs.
+        ratios: to Bolt by how it is served, each the median of the pairs.
     """
 
     name: str
@@ -35,14 +36,15 @@ class Row:
     unit: str = ""
     p50_ms: float | None = None
     p99_ms: float | None = None
-    ratio: float | None = None
+    ratios: Mapping[str, float] = field(default_factory=dict)
 
     def render(self) -> tuple[str, ...]:
         """Return the cells."""
         median = f"{_round(statistics.median(self.values))} {self.unit}" if self.values else ""
         spread = f"{_round(min(self.values))}-{_round(max(self.values))}" if len(self.values) > 1 else ""
         latencies = ("" if each is None else f"{each:.2f}" for each in (self.p50_ms, self.p99_ms))
-        return (self.name, median, spread, *latencies, "" if self.ratio is None else f"{self.ratio:.2f}")
+        ratios = (f"{self.ratios[peer]:.2f}" if peer in self.ratios else "" for peer in PEERS)
+        return (self.name, median, spread, *latencies, *ratios)
 
     def render_json(self) -> dict[str, Any]:
         """Return the numbers."""
@@ -53,7 +55,7 @@ class Row:
             "values": list(self.values),
             "p50_ms": self.p50_ms,
             "p99_ms": self.p99_ms,
-            "ratio_to_bolt": self.ratio,
+            "ratios_to_bolt": dict(self.ratios),
         }
 
 

@@ -32,6 +32,9 @@ class FakeDirectory:
         self.stored = dict(self.cached)
         self.reloads: list[ConnectionId] = []
 
+    def get(self, connection_id: ConnectionId) -> Connection | None:
+        return self.cached.get(connection_id)
+
     async def load(self, connection_id: ConnectionId) -> Connection:
         if connection_id not in self.cached:
             raise ConnectionNotFoundError(connection_id)

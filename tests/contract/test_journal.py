@@ -119,6 +119,13 @@ async def test_events_of_a_lane_come_in_the_order_of_arrival(journal: Journal) -
     assert ids(claimed.events) == [f"Ev{number:03d}" for number in numbers]
 
 
+async def test_a_batch_may_hold_many_events_of_one_lane(journal: Journal) -> None:
+    for start in range(0, 5 * 512, 512):
+        await journal.append([deliver(number, lane=f"C1:{number % 3}") for number in range(start, start + 512)])
+    claims = await claim(journal, depth=5000)
+    assert sorted(len(each.events) for each in claims) == [853, 853, 854]
+
+
 async def test_an_event_comes_back_as_it_was_delivered(journal: Journal) -> None:
     await journal.append([deliver(1)])
     (claimed,) = await claim(journal)
@@ -361,6 +368,38 @@ async def test_connections_take_turns_when_there_is_less_room_than_work(journal:
         await journal.append([deliver(number, lane=f"C1:{number}", connection=name) for number in range(6)])
     served = [each.connection_id for _ in range(6) for each in await claim(journal, lanes=2, cap=2)]
     assert sorted(served) == ["conn_a"] * 2 + ["conn_b"] * 2 + ["conn_c"] * 2
+
+
+async def test_a_tenant_is_found_behind_any_number_of_others_that_rest(journal: Journal) -> None:
+    await journal.append([deliver(1, connection=f"conn_{number:04d}") for number in range(600)])
+    waiting = Outcome(state=EventState.WAITING, reason="agent_unavailable", retry_after_s=FOREVER_S)
+    claims = await claim(journal, lanes=1000)
+    assert len(claims) == 600
+    settlements = [Settlement(claim=each, outcomes=((each.events[0], waiting),)) for each in claims]
+    await journal.settle(settlements, lease_s=FOREVER_S, events_per_lane=1)
+    await journal.append([deliver(2, connection=name) for name in ("conn_zzz", "conn_0300x")])
+    found = [each.connection_id for _ in range(3) for each in await claim(journal, lanes=1)]
+    assert sorted(found) == ["conn_0300x", "conn_zzz"]
+
+
+@pytest.mark.parametrize("detail", ["boom\x00", "half \ud800 a pair", "x" * 100_000])
+async def test_a_detail_that_quotes_anything_is_kept_as_the_database_takes_it(journal: Journal, detail: str) -> None:
+    await journal.append([deliver(1)])
+    (claimed,) = await claim(journal)
+    outcome = Outcome(state=EventState.DEAD, reason="agent_refused", detail=detail)
+    assert await settle(journal, claimed, *claimed.events, outcome=outcome) == ()
+    assert (await journal.load_backlog()).dead == 1
+
+
+async def test_a_lane_that_is_handed_back_with_its_outcome_still_on_the_way_is_free(journal: Journal) -> None:
+    await journal.append([deliver(1), deliver(2)])
+    (claimed,) = await claim(journal)
+    done = Settlement(claim=claimed, outcomes=((claimed.events[0], DONE),))
+    back = Settlement(claim=claimed, outcomes=(), release=True)
+    first, second = await journal.settle([done, back], lease_s=FOREVER_S, events_per_lane=32)
+    assert (ids(first), second) == (["Ev002"], ())
+    (again,) = await claim(journal, POD_B)
+    assert ids(again.events) == ["Ev002"]
 
 
 async def test_the_backlog_counts_what_is_unfinished_and_what_is_dead(journal: Journal) -> None:

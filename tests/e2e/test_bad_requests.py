@@ -154,7 +154,7 @@ async def test_a_request_that_is_not_signed_by_the_app_is_refused(tmp_path: Path
         ):
             answer = await world.post(CHALLENGE, headers=headers)
             assert answer.status_code == 401, headers
-            assert answer.headers["x-slack-no-retry"] == "1"
+            assert "x-slack-no-retry" not in answer.headers  # the secret may be saved until Slack comes again
             assert CANARY not in answer.text
         answer = await world.post(CHALLENGE)
         assert (answer.status_code, answer.text) == (200, f"{CANARY}-challenge")

@@ -393,10 +393,10 @@ async def test_a_signing_secret_without_an_overlap_refuses_the_old_one(tmp_path:
         pod.workspace.signing_secret = SIGNING_SECRET
         forged = pod.workspace.say(PERSON, CHANNEL, f"<@UBOT> {SAID}", root.ts)
         delivery = await pod.simulator.deliver(TEAM, forged.envelopes[0])
-    assert [attempt.status for attempt in delivery.attempts] == [401]
+    assert [attempt.status for attempt in delivery.attempts] == [401] * 4  # it may have been saved until Slack is back
     assert pod.list_answers(root) == [[THINKING, ANSWER]]
-    (line,) = pod.log.select("delivery.refused")
-    assert (line["code"], line["status"]) == ("signature_mismatch", 401)
+    refusals = {(line["code"], line["status"]) for line in pod.log.select("delivery.refused")}
+    assert refusals == {("signature_mismatch", 401)}
 
 
 # Events that come more than once, or from the bot itself

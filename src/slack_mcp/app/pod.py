@@ -30,7 +30,7 @@ from slack_mcp.core.errors import AgentNotConfiguredError, SettingsError
 from slack_mcp.core.ids import PodId
 from slack_mcp.core.model import AgentBackend, ConnectionChange, Delivery
 from slack_mcp.inbox.dispatch import Dispatcher, WorkLimits
-from slack_mcp.inbox.group_commit import GroupCommit
+from slack_mcp.inbox.group_commit import CommitLimits, GroupCommit
 from slack_mcp.inbox.prune import Pruner, Retention
 from slack_mcp.inbox.receive import Receiver
 from slack_mcp.mesh.client import MeshClient
@@ -49,9 +49,12 @@ from slack_mcp.store.open import open_journal
 from slack_mcp.store.turns import SqlTurnStore
 from slack_mcp.tools.endpoint import McpEndpoint
 from slack_mcp.web.health import Health, PodState
+from slack_mcp.web.intake import Intake
 from slack_mcp.web.webhook import Webhook
 
 JOURNAL_BATCH: Final = 512
+JOURNAL_BATCH_BYTES: Final = 8_388_608
+JOURNAL_WAITING_BYTES: Final = 67_108_864
 # Slack waits 3 s for the answer: https://docs.slack.dev/apis/events-api/#responding
 JOURNAL_TIMEOUT_S: Final = 2.0
 S_PER_DAY: Final = 86_400.0
@@ -65,11 +68,14 @@ class Pod:
 
     Attributes:
         app: the ASGI app: the webhook in front, everything else behind.
+        intake: takes the deliveries, for the app and for the server in front of it.
         state: what the health routes say of this process.
     """
 
     pod_id: PodId
     app: ASGIApp
+    intake: Intake
+    max_body_bytes: int
     state: PodState
     journal: GroupCommit[Delivery, bool]
     dispatcher: Dispatcher
@@ -83,7 +89,7 @@ class Pod:
 
         Requests in hand are finished while the work in hand is; what takes longer is handed back to the other pods.
         """
-        server = HttpServer(self.app)
+        server = HttpServer(self.app, intake=self.intake, max_body_bytes=self.max_body_bytes)
         async with anyio.create_task_group() as background:
             background.start_soon(self.journal.run, name="journal")
             background.start_soon(self.pruner.run, name="prune")
@@ -170,9 +176,14 @@ async def open_pod(settings: Settings) -> AsyncIterator[Pod]:
         )
         group_commit = GroupCommit(
             journal.append,
-            max_batch=JOURNAL_BATCH,
-            max_waiting=settings.max_waiting_deliveries,
-            timeout_s=JOURNAL_TIMEOUT_S,
+            limits=CommitLimits(
+                max_batch=JOURNAL_BATCH,
+                max_batch_weight=JOURNAL_BATCH_BYTES,
+                max_waiting=settings.max_waiting_deliveries,
+                max_waiting_weight=JOURNAL_WAITING_BYTES,
+                timeout_s=JOURNAL_TIMEOUT_S,
+            ),
+            weigh=lambda delivery: len(delivery.payload),
         )
         receiver = Receiver(
             directory=directory,
@@ -182,6 +193,7 @@ async def open_pod(settings: Settings) -> AsyncIterator[Pod]:
             clock=clock,
             shared_secret=settings.slack_signing_secret,
         )
+        intake = Intake(receiver)
         mcp = McpEndpoint(
             configurator=Configurator(
                 store=connections,
@@ -214,10 +226,12 @@ async def open_pod(settings: Settings) -> AsyncIterator[Pod]:
         yield Pod(
             pod_id=pod_id,
             app=Webhook(
-                receiver,
+                intake,
                 rest=Starlette(routes=[*health.routes(), Route("/mcp", mcp)]),
                 max_body_bytes=settings.max_body_bytes,
             ),
+            intake=intake,
+            max_body_bytes=settings.max_body_bytes,
             state=state,
             journal=group_commit,
             dispatcher=dispatcher,

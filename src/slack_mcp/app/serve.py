@@ -3,6 +3,7 @@
 import gc
 import signal
 import socket
+import sys
 from collections.abc import Sequence
 from functools import partial
 from typing import Final
@@ -20,6 +21,8 @@ from slack_mcp.settings import Settings
 from slack_mcp.telemetry import configure_logging
 
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+SWITCH_INTERVAL_S: Final = 0.001
 
 _log = structlog.get_logger(__name__)
 
@@ -47,12 +50,16 @@ def _run(settings: Settings, listener: socket.socket, stop_signals: Sequence[sig
     anyio.run(serve_on, settings, listener, stop_signals, backend_options={"use_uvloop": True})
 
 
-def _calm_collector() -> None:
-    """Keep the garbage collector from walking through everything that was imported, again and again under load.
+def _tune_interpreter(settings: Settings) -> None:
+    """Let the interpreter do what a server needs.
 
-    What is there now stays, so that it need not be looked at; what comes with requests is freed by counting, and cycles
-    among it are few. A full collection otherwise stops the event loop for a tenth of a second.
+    The garbage collector need not walk through everything that was imported, again and again under load: what is there
+    now stays, what comes with requests is freed by counting, and cycles among it are few. A full collection otherwise
+    stops the event loop for a tenth of a second. And SQLite's thread, which lets go of the interpreter for every
+    statement, would wait 5 ms to get it back from a busy event loop.
     """
+    if settings.database.dialect == "sqlite":
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 50)
@@ -82,7 +89,7 @@ async def serve_on(settings: Settings, listener: socket.socket, stop_signals: Se
                     stop.set()
 
             tasks.start_soon(heed_signals, name="signals")
-            _calm_collector()
+            _tune_interpreter(settings)
             _log.info(
                 "pod.starting",
                 version=__version__,

@@ -1,19 +1,43 @@
 """The HTTP server inside the process's own task group: uvicorn, told when to stop instead of listening for signals."""
 
+import asyncio
 import errno
 import socket
-from collections.abc import Generator
+from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager
-from typing import Final
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
 
 import anyio
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from slack_mcp.web.front import FrontProtocol, render_answer
+from slack_mcp.web.intake import JSON, Answer, Intake
 
 BACKLOG: Final = 2048
-# Longer than a load balancer keeps an idle connection, so that it is never the server that closes first.
-KEEP_ALIVE_S: Final = 75
-FINISH_REQUESTS_S: Final = 5
+# What may come that is no part of a body before something is made of it: a head with more is refused.
+MAX_UNREAD_BYTES: Final = 65_536
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpDeadlines:
+    """How long the server waits for what.
+
+    Attributes:
+        keep_alive_s: the next request; longer than a load balancer keeps an idle connection, so that it is never the
+            server that closes first.
+        patience_s: the rest of a delivery, before its connection is the general server's.
+        head_s: the head of a request, there.
+        finish_s: the requests in hand, when the server stops.
+    """
+
+    keep_alive_s: int = 75
+    patience_s: float = 1.0
+    head_s: float = 10.0
+    finish_s: int = 5
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -39,33 +63,138 @@ def render_url(listener: socket.socket) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-class HttpServer(uvicorn.Server):
-    """Serves an ASGI app on a socket until `stop`."""
+class GeneralProtocol(HttpToolsProtocol):
+    """uvicorn's protocol, with an end to how long and how large a head may be: uvicorn itself keeps and awaits it all.
 
-    def __init__(self, app: ASGIApp) -> None:
+    Args:
+        head_timeout_s: how long a head may take.
+        arguments: uvicorn's.
+    """
+
+    def __init__(self, *, head_timeout_s: float, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._head_timeout_s = head_timeout_s
+        self._unread_bytes = 0
+        self._head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """Begin to listen, to a head first."""
+        super().connection_made(transport)
+        self._head_timer = self.loop.call_later(self._head_timeout_s, self._close_when_late)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read what came; refuse what does not come to an end."""
+        self._unread_bytes += len(data)
+        super().data_received(data)
+        if self._unread_bytes > MAX_UNREAD_BYTES and not self.transport.is_closing():
+            if self._owes_nothing():
+                self.transport.write(_HEAD_TOO_LARGE)
+            self.transport.close()
+
+    def on_message_begin(self) -> None:
+        """Begin to wait for the rest of a head."""
+        super().on_message_begin()
+        if self._head_timer is None:
+            self._head_timer = self.loop.call_later(self._head_timeout_s, self._close_when_late)
+
+    def on_headers_complete(self) -> None:
+        """Take the head."""
+        self._unread_bytes = 0
+        self._stop_timer()
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of the body."""
+        self._unread_bytes = 0
+        super().on_body(body)
+
+    def _owes_nothing(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete  # type: ignore[redundant-expr]  # None at first
+
+    def _close_when_late(self) -> None:
+        self._head_timer = None
+        if self._owes_nothing():
+            self.transport.close()
+        else:  # the head may wait behind what is not answered yet
+            self._head_timer = self.loop.call_later(self._head_timeout_s, self._close_when_late)
+
+    def _stop_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+
+class HttpServer(uvicorn.Server):
+    """Serves on a socket until `stop`: deliveries in front, an ASGI app behind.
+
+    Args:
+        app: answers everything, deliveries too.
+        intake: answers the deliveries that come as whole plain requests.
+        max_body_bytes: the largest body of a delivery.
+        deadlines: how long it waits for what.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, intake: Intake, max_body_bytes: int, deadlines: HttpDeadlines | None = None
+    ) -> None:
+        self._intake = intake
+        self._max_body_bytes = max_body_bytes
+        self._deadlines = deadlines = deadlines or HttpDeadlines()
+        self._tasks: anyio.abc.TaskGroup | None = None
         super().__init__(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=self._make_protocol,  # type: ignore[arg-type]  # a factory serves as well as a class
                 ws="none",
                 lifespan="off",
                 log_config=None,
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
-                timeout_keep_alive=KEEP_ALIVE_S,
-                timeout_graceful_shutdown=FINISH_REQUESTS_S,
+                timeout_keep_alive=deadlines.keep_alive_s,
+                timeout_graceful_shutdown=deadlines.finish_s,
             )
         )
         self.listening = anyio.Event()
 
     async def run_on(self, listener: socket.socket) -> None:
-        """Serve until `stop`; then take no new connection, finish the requests in hand and return."""
-        await self.serve([listener])
+        """Serve until `stop`; then take no new connection, finish the requests in hand and return.
+
+        What takes longer than the deadline for that is ended, with its connection.
+        """
+        try:
+            async with anyio.create_task_group() as self._tasks:
+                await self.serve([listener])
+                self._tasks.cancel_scope.cancel()
+        finally:
+            for connection in list(self.server_state.connections):
+                if connection.transport is not None:
+                    connection.transport.abort()
 
     def stop(self) -> None:
         """Let `run_on` come to its end."""
         self.should_exit = True
+
+    def _make_protocol(self, **arguments: Any) -> FrontProtocol:
+        return FrontProtocol(
+            intake=self._intake,
+            start=self._start,
+            general=partial(GeneralProtocol, head_timeout_s=self._deadlines.head_s, **arguments),
+            server_state=arguments["server_state"],
+            max_body_bytes=self._max_body_bytes,
+            keep_alive_s=self._deadlines.keep_alive_s,
+            patience_s=self._deadlines.patience_s,
+        )
+
+    def _start(self, answer: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        if self._tasks is None:
+            raise RuntimeError("the server is not running")
+        self._tasks.start_soon(answer, name="delivery")
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to listen, and say so."""
@@ -76,3 +205,6 @@ class HttpServer(uvicorn.Server):
     def capture_signals(self) -> Generator[None, None, None]:
         """Leave the signals to the process."""
         yield
+
+
+_HEAD_TOO_LARGE: Final = render_answer(Answer(431, (JSON,), b'{"error": "head_too_large"}'), [], closes=True)

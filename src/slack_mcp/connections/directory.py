@@ -64,6 +64,14 @@ class CachedDirectory:
         self._loads_of_teams: _SingleFlight[TeamId, Members] = _SingleFlight()
         self._hits = self._misses = self._loads = self._invalidations = 0
 
+    def get(self, connection_id: ConnectionId) -> Connection | None:
+        """Return the connection if the cache has it and may be believed, else None: `load` asks the database then."""
+        cached = self._connections.get(connection_id) if self._is_listening else None
+        if cached is None or isinstance(cached, _Unknown):
+            return None
+        self._hits += 1
+        return cached
+
     async def load(self, connection_id: ConnectionId) -> Connection:
         """Return the connection; raises ConnectionNotFoundError, StoreUnavailableError."""
         if self._is_listening:

@@ -27,7 +27,7 @@ from slack_mcp.core.errors import (
 from slack_mcp.core.ids import PodId
 from slack_mcp.core.model import Claim, Connection, EventState, JournalledEvent, Outcome, Settlement
 from slack_mcp.inbox.duty import Duty
-from slack_mcp.inbox.group_commit import GroupCommit
+from slack_mcp.inbox.group_commit import CommitLimits, GroupCommit
 from slack_mcp.ports.directory import Directory
 from slack_mcp.ports.handler import EventHandler
 from slack_mcp.ports.store import Journal
@@ -39,7 +39,7 @@ SETTLE_TIMEOUT_S: Final = 5.0
 GIVE_UP_TIMEOUT_S: Final = 10.0
 # Part of the lease after the last sign of life in which work may go on: the rest is for clocks, and for a call that has
 # left already.
-SAFE_LEASE: Final = 0.8
+SAFE_LEASE: Final = 0.6
 
 _log = structlog.get_logger(__name__)
 
@@ -100,7 +100,10 @@ class Dispatcher:
         self._chance = chance
         self._held: set[_Held] = set()
         self._settling = GroupCommit(
-            self._settle_batch, max_batch=SETTLE_BATCH, max_waiting=1_000_000, timeout_s=SETTLE_TIMEOUT_S
+            self._settle_batch,
+            limits=CommitLimits(
+                max_batch=SETTLE_BATCH, max_waiting=2 * self._limits.lanes_per_pod, timeout_s=SETTLE_TIMEOUT_S
+            ),
         )
         self._call = anyio.Event()
         self._has_local_work = False
@@ -170,6 +173,7 @@ class Dispatcher:
         is_local, self._has_local_work = self._has_local_work, False
         room = self._limits.lanes_per_pod - len(self._held)
         claims: Sequence[Claim] = ()
+        deadline = self._get_deadline()
         if room > 0:
             claims = await self._journal.claim(
                 self._pod_id,
@@ -180,7 +184,7 @@ class Dispatcher:
             )
         for claim in claims:
             held = _Held(claim)
-            held.scope.deadline = self._get_deadline()
+            held.scope.deadline = deadline
             self._held.add(held)
             if claim.takeovers:
                 _log.info(
@@ -226,6 +230,7 @@ class Dispatcher:
             _log.warning("lane.lost", connection_id=claim.connection_id, lane_id=claim.lane_id)
         except SlackMcpError as error:
             # Nothing was settled: the lease runs out, and whoever claims the lane then begins with the same event.
+            # Given back at once, a lane that cannot be settled would be worked on again and again without a pause.
             _log.warning("lane.dropped", connection_id=claim.connection_id, lane_id=claim.lane_id, code=error.code)
         except anyio.get_cancelled_exc_class():
             with anyio.CancelScope(shield=True):
@@ -302,8 +307,11 @@ class Dispatcher:
         return await self._fail(connection, event, claim, error)
 
     async def _was_replaced(self, connection: Connection) -> bool:
-        """Tell whether the connection was saved anew while the work went on with what it was before."""
-        return (await self._directory.reload(connection.connection_id)).version > connection.version
+        """Tell whether the connection was saved anew, or removed, while the work went on with what it was before."""
+        try:
+            return (await self._directory.reload(connection.connection_id)).version > connection.version
+        except ConnectionNotFoundError:
+            return True
 
     async def _fail(
         self, connection: Connection, event: JournalledEvent, claim: Claim, error: SlackMcpError

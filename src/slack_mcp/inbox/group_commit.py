@@ -6,14 +6,37 @@ Nobody waits on purpose: an item that comes alone is committed alone, and batche
 from asyncio import Event, Future, get_running_loop
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import anyio
+import structlog
 
-from slack_mcp.core.errors import OverloadedError, SlackMcpError, StoreUnavailableError
+from slack_mcp.core.errors import InternalError, OverloadedError, SlackMcpError, StoreUnavailableError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitLimits:
+    """How much waits, and how much goes into one commit.
+
+    Attributes:
+        max_batch: items of one commit.
+        max_batch_weight: weight of one commit; an item that alone is heavier goes alone.
+        max_waiting: items that may wait for a commit.
+        max_waiting_weight: what they may weigh together.
+        timeout_s: longest duration of a commit; what it leaves unknown is for the caller to find out.
+    """
+
+    max_batch: int
+    max_waiting: int
+    timeout_s: float
+    max_batch_weight: int = 2**63
+    max_waiting_weight: int = 2**63
 
 
 class GroupCommit(Generic[Item, Result]):
@@ -21,23 +44,21 @@ class GroupCommit(Generic[Item, Result]):
 
     Args:
         commit: writes a batch in one transaction and returns a result for each item.
-        max_batch: items of one commit.
-        max_waiting: items that may wait for a commit.
-        timeout_s: longest duration of a commit; what it leaves unknown is for the caller to find out.
+        limits: how much of what.
+        weigh: how much an item weighs, such as its size in bytes.
     """
 
     def __init__(
         self,
         commit: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]],
         *,
-        max_batch: int,
-        max_waiting: int,
-        timeout_s: float,
+        limits: CommitLimits,
+        weigh: Callable[[Item], int] = lambda _item: 1,
     ) -> None:
         self._commit = commit
-        self._max_batch = max_batch
-        self._max_waiting = max_waiting
-        self._timeout_s = timeout_s
+        self._limits = limits
+        self._weigh = weigh
+        self._weight = 0
         self._waiting: deque[tuple[Item, Future[Result]]] = deque()
         # Plain asyncio: this stands between every delivery and its 200, and anyio's event costs several times as much.
         self._arrived = Event()
@@ -48,21 +69,25 @@ class GroupCommit(Generic[Item, Result]):
         """How many items wait for a commit."""
         return len(self._waiting)
 
-    async def submit(self, item: Item) -> Result:
-        """Return the item's result once it is committed.
+    def submit(self, item: Item) -> Future[Result]:
+        """Return the item's result to be, which is there once the item is committed.
+
+        Awaited, it raises what the commit raised; StoreUnavailableError also when it took too long.
 
         Raises:
             OverloadedError: too many items wait already.
-            SlackMcpError: what the commit raised; StoreUnavailableError also when it took too long.
+            StoreUnavailableError: nothing is committed any more.
         """
         if self._is_closed:
             raise _shutting_down()
-        if len(self._waiting) >= self._max_waiting:
-            raise OverloadedError(f"{self._max_waiting} items are waiting for the database already.")
+        weight = self._weigh(item)
+        if len(self._waiting) >= self._limits.max_waiting or self._weight + weight > self._limits.max_waiting_weight:
+            raise OverloadedError(f"{len(self._waiting)} items are waiting for the database already.")
+        self._weight += weight
         future: Future[Result] = get_running_loop().create_future()
         self._waiting.append((item, future))
         self._arrived.set()
-        return await future
+        return future
 
     async def run(self) -> None:
         """Commit until cancelled."""
@@ -71,16 +96,27 @@ class GroupCommit(Generic[Item, Result]):
                 await self._arrived.wait()
                 self._arrived.clear()
                 while self._waiting:
-                    count = min(self._max_batch, len(self._waiting))
-                    await self._commit_batch([self._waiting.popleft() for _ in range(count)])
+                    await self._commit_batch(self._take_batch())
         finally:
             self._is_closed = True
             _fail(self._waiting, _shutting_down())
 
+    def _take_batch(self) -> list[tuple[Item, Future[Result]]]:
+        batch: list[tuple[Item, Future[Result]]] = []
+        batch_weight = 0
+        while self._waiting and len(batch) < self._limits.max_batch:
+            weight = self._weigh(self._waiting[0][0])
+            if batch and batch_weight + weight > self._limits.max_batch_weight:
+                break
+            batch.append(self._waiting.popleft())
+            batch_weight += weight
+        self._weight -= batch_weight
+        return batch
+
     async def _commit_batch(self, batch: Sequence[tuple[Item, Future[Result]]]) -> None:
         error: SlackMcpError = _shutting_down()
         try:
-            with anyio.fail_after(self._timeout_s):
+            with anyio.fail_after(self._limits.timeout_s):
                 results = await self._commit([item for item, _ in batch])
             for (_, future), result in zip(batch, results, strict=True):
                 if not future.done():
@@ -88,7 +124,15 @@ class GroupCommit(Generic[Item, Result]):
         except SlackMcpError as raised:
             error = raised
         except TimeoutError:
-            error = StoreUnavailableError(f"The database did not commit within {self._timeout_s:g} s.")
+            error = StoreUnavailableError(f"The database did not commit within {self._limits.timeout_s:g} s.")
+        except Exception as raised:  # noqa: BLE001 - told to whose item it is, with the traceback in the log
+            # Something in one of them that no database takes: the others, of other tenants, must not fall with it.
+            if len(batch) > 1:
+                for each in batch:
+                    await self._commit_batch([each])
+            else:
+                _log.exception("commit.crashed")
+                error = InternalError(f"A bug was met ({type(raised).__name__}); the log has its traceback.")
         finally:
             _fail(batch, error)
 

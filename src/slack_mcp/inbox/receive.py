@@ -1,14 +1,15 @@
 """From signed bytes to a journalled event: verify, parse, journal. The caller answers 200 when this returns."""
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from asyncio import Future
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import structlog
 
 from slack_mcp.core.clock import Clock
-from slack_mcp.core.errors import ConnectionNotFoundError, SignatureMismatchError
+from slack_mcp.core.errors import ConnectionNotFoundError, SignatureMismatchError, SlackMcpError
 from slack_mcp.core.ids import ConnectionId
 from slack_mcp.core.model import Connection, Delivery
 from slack_mcp.core.secret import Secret
@@ -23,7 +24,7 @@ from slack_mcp.protocol.events import (
 )
 from slack_mcp.protocol.signature import SigningKey, verify_signature
 
-MAX_CANDIDATES: Final = 8
+MAX_CANDIDATES: Final = 32
 _UNKNOWN: Final = ConnectionId("(none of this workspace)")
 
 _log = structlog.get_logger(__name__)
@@ -52,7 +53,8 @@ class Receiver:
     """Takes deliveries.
 
     Args:
-        journal: waits until a delivery is durable; True when it was not journalled before.
+        journal: puts a delivery into the next commit; the result is there when it is durable, and True when it was not
+            journalled before.
         wake: called after something new was journalled that there is work in.
         triage: says why there is nothing to do for an event, when that is plain at once; None when there may be.
         shared_secret: the signing secret of the one app on `/slack/events`, for workspaces without a connection.
@@ -62,7 +64,7 @@ class Receiver:
         self,
         *,
         directory: Directory,
-        journal: Callable[[Delivery], Awaitable[bool]],
+        journal: Callable[[Delivery], Future[bool]],
         wake: Callable[[], None],
         triage: Callable[[Connection, EventCallback], str | None],
         clock: Clock,
@@ -74,6 +76,22 @@ class Receiver:
         self._triage = triage
         self._clock = clock
         self._shared_key = SigningKey(shared_secret.reveal().encode()) if shared_secret else None
+
+    def begin(self, connection_id: ConnectionId, request: SignedRequest) -> Future[bool] | None:
+        """Return the commit of an event for which nothing else has to be waited for; its end is when 200 may be said.
+
+        None when the connection is not in memory, and for whatever is no rightly signed event that can be journalled
+        now: nothing was done then, and `receive` takes it or says what is wrong.
+        """
+        connection = self._directory.get(connection_id)
+        if connection is None:
+            return None
+        try:
+            self._verify(connection, request)
+            event = parse_envelope(request.body)
+            return self._journal_event(connection, event, request) if isinstance(event, EventCallback) else None
+        except SlackMcpError:
+            return None
 
     async def receive(self, connection_id: ConnectionId, request: SignedRequest) -> str | None:
         """Return the challenge to answer with, or None; the event is durable then.
@@ -105,14 +123,29 @@ class Receiver:
             return await self._take(signer, request)
         if self._shared_key is not None:
             self._check([self._shared_key], request)
-            envelope = parse_envelope(request.body)
-            if isinstance(envelope, UrlVerification):
-                return envelope.challenge
-            _log.info("delivery.without_connection", team_id=team_id, api_app_id=api_app_id)
-            return None
+            return await self._take_for_app(connections, api_app_id, request)
         if connections:
             raise SignatureMismatchError
         raise ConnectionNotFoundError(_UNKNOWN)
+
+    async def _take_for_app(
+        self, connections: Sequence[Connection], api_app_id: str | None, request: SignedRequest
+    ) -> str | None:
+        """Return what `receive` does for a delivery that the app's own secret signed.
+
+        A connection of the workspace may still have the app's old secret: the event is for it all the same.
+        """
+        found = [each for each in connections if each.api_app_id == api_app_id] or connections
+        if len(found) == 1:
+            return await self._take(found[0], request)
+        if found:
+            _log.warning("delivery.ambiguous", connection_ids=[each.connection_id for each in found])
+            raise SignatureMismatchError
+        envelope = parse_envelope(request.body)
+        if isinstance(envelope, UrlVerification):
+            return envelope.challenge
+        _log.info("delivery.without_connection", api_app_id=api_app_id)
+        return None
 
     async def _find_signer(self, connections: Sequence[Connection], request: SignedRequest) -> Connection | None:
         """Return the connection with whose secret the request is signed, None when there is none."""
@@ -165,9 +198,9 @@ class Receiver:
             )
         return None
 
-    async def _journal_event(self, connection: Connection, event: EventCallback, request: SignedRequest) -> None:
+    def _journal_event(self, connection: Connection, event: EventCallback, request: SignedRequest) -> Future[bool]:
         skip_reason = self._triage(connection, event)
-        is_new = await self._journal(
+        commit = self._journal(
             Delivery(
                 connection_id=connection.connection_id,
                 event_id=event.event_id,
@@ -179,15 +212,20 @@ class Receiver:
                 skip_reason=skip_reason,
             )
         )
-        if is_new and skip_reason is None:
-            self._wake()
+        if skip_reason is None:
+            commit.add_done_callback(self._wake_if_new)
         if _level.isEnabledFor(logging.DEBUG):
             _log.debug(
-                "delivery.accepted",
+                "delivery.taken",
                 connection_id=connection.connection_id,
                 event_id=event.event_id,
                 event_type=event.event_type,
                 retry_num=request.retry_num,
-                is_new=is_new,
                 skip_reason=skip_reason,
             )
+        return commit
+
+    def _wake_if_new(self, commit: Future[bool]) -> None:
+        # A caller that has left does not take its event back.
+        if commit.cancelled() or (commit.exception() is None and commit.result()):
+            self._wake()

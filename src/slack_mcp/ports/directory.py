@@ -10,6 +10,10 @@ from slack_mcp.core.model import CacheStats, Connection
 class Directory(Protocol):
     """Connections, from a cache that all pods keep coherent. Every load may raise `StoreUnavailableError`."""
 
+    def get(self, connection_id: ConnectionId) -> Connection | None:
+        """Return the connection if it is in memory and may be believed, else None: `load` finds out then."""
+        ...
+
     async def load(self, connection_id: ConnectionId) -> Connection:
         """Return the connection; raises ConnectionNotFoundError."""
         ...

@@ -142,7 +142,7 @@ class TurnArchive(Protocol):
     """All turns of all connections, for those who count and delete them."""
 
     async def count_turns(self) -> int:
-        """Return how many turns are kept."""
+        """Return how many turns are kept, as far as they can be counted quickly."""
         ...
 
     async def delete_turns(self, *, before_s: float, limit: int) -> int:

@@ -229,15 +229,10 @@ def _read_event_callback(wire: _WireEnvelope) -> EventCallback:
 
 
 def _check_message(event: _WireEvent) -> None:
+    """Raise for a message that has no place; whatever else cannot be read is as good as absent."""
     for name in ("channel", "ts"):
-        if getattr(event, name) is None:
+        if _word(getattr(event, name)) is None:
             raise _missing(f"event.{name}")
-    for name in ("channel", "ts", "user", "bot_id", "app_id", "thread_ts", "parent_user_id", "channel_type"):
-        value = getattr(event, name)
-        if value is not None and _word(value) is None:
-            raise _missing(f"event.{name}")
-    if event.text is not None and not isinstance(event.text, str):
-        raise _missing("event.text")
 
 
 def _read_root(event: _WireEvent, subtype: str | None) -> tuple[Ts | None, Ts | None]:

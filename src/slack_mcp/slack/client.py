@@ -23,7 +23,8 @@ from slack_mcp.core.model import Connection
 from slack_mcp.ports.slack import SlackIdentity, SlackMessage
 from slack_mcp.slack.errors import render_unreadable, translate_failure
 
-CALL_TIMEOUT_S: Final = 10.0
+# Less than what is left of a lease when work on it has to stop: a call that has left is over before another pod looks.
+CALL_TIMEOUT_S: Final = 5.0
 MAX_SOCKETS: Final = 100
 REPLIES_PER_PAGE: Final = 200
 MAX_PAGES: Final = 50

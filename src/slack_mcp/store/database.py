@@ -33,6 +33,13 @@ CLOSE_TIMEOUT_S: Final = 6.0
 # https://www.postgresql.org/docs/current/runtime-config-connection.html#GUC-TCP-KEEPALIVES-IDLE
 KEEPALIVES: Final = {"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3"}
 
+# A process that is frozen in the middle of a transaction would keep its locks for ever; and what the journal relies on
+# must not depend on how a server is set up.
+SESSION: Final = {
+    "idle_in_transaction_session_timeout": "3s",
+    "default_transaction_isolation": "read committed",
+}
+
 # Errors that say something about the state of the server, the network or the disk, and nothing about the statement.
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _UNAVAILABLE: Final = (
@@ -295,7 +302,7 @@ def _render_pooler_arguments(*, prepared_statements: bool) -> dict[str, Any]:
     Start-up parameters that the pooler does not know are refused.
     """
     if prepared_statements:
-        return {"server_settings": {"application_name": "slack-mcp", **KEEPALIVES}}
+        return {"server_settings": {"application_name": "slack-mcp", **KEEPALIVES, **SESSION}}
     return {
         "server_settings": {"application_name": "slack-mcp"},
         "statement_cache_size": 0,

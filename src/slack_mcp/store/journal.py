@@ -12,11 +12,13 @@ from typing import Any, Final
 
 from slack_mcp.core.errors import SealingError
 from slack_mcp.core.ids import ConnectionId, EventId
-from slack_mcp.core.model import Claim, Delivery, EventState, JournalledEvent, Settlement
+from slack_mcp.core.model import Claim, Delivery, EventState, JournalledEvent, Outcome, Settlement
+from slack_mcp.protocol.mrkdwn import clean
 from slack_mcp.sealing import Sealer
 
 PAYLOAD: Final = "payload"
 MS: Final = 1000
+MAX_DETAIL_CHARS: Final = 1000
 
 
 def to_ms(seconds: float) -> int:
@@ -101,6 +103,16 @@ def collect_claims(sealer: Sealer, rows: Iterable[Any]) -> list[Claim]:
         )
         for lane_id, row in lanes.items()
     ]
+
+
+def has_lane_twice(settlements: Sequence[Settlement]) -> bool:
+    """Tell whether a lane is settled twice, as when it is handed back with its last outcome still on the way."""
+    return len({each.claim.lane_id for each in settlements}) < len(settlements)
+
+
+def render_detail(outcome: Outcome) -> str | None:
+    """Return an outcome's detail as any database takes it; it may quote a server that is not ours."""
+    return None if outcome.detail is None else clean(outcome.detail)[:MAX_DETAIL_CHARS]
 
 
 def get_wait_ms(settlement: Settlement) -> int | None:

@@ -12,11 +12,22 @@ from slack_mcp.core.model import Claim, Delivery, JournalBacklog, JournalledEven
 from slack_mcp.sealing import Sealer
 from slack_mcp.store.announcements import WORK_CHANNEL
 from slack_mcp.store.database import Database
-from slack_mcp.store.journal import collect_claims, collect_next, get_wait_ms, mark_new, seal_payload, to_ms
+from slack_mcp.store.journal import (
+    collect_claims,
+    collect_next,
+    get_wait_ms,
+    has_lane_twice,
+    mark_new,
+    render_detail,
+    seal_payload,
+    to_ms,
+)
 
 MAX_TENANTS_PER_CLAIM: Final = 256
 
 _NOW: Final = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+# Asked once for the statement: compared with a clock that is read for every row, an index would not be used.
+_NOW_ONCE: Final = f"(SELECT {_NOW})"
 
 # Numbers are drawn in the order of arrival, before the rows are sorted for locking: a lane's order is that of arrival.
 # The update that changes nothing locks an open lane's row, so that nobody closes the lane over the new event.
@@ -36,14 +47,17 @@ WITH arrived AS MATERIALIZED (
   RETURNING connection_id, event_id, lane, state
 ), opened AS (
   INSERT INTO slack_lanes (connection_id, lane, ready_at_ms)
-  SELECT DISTINCT connection_id, lane, {_NOW} FROM journalled WHERE state = 'received' ORDER BY connection_id, lane
+  SELECT connection_id, lane, {_NOW} FROM (
+    SELECT DISTINCT connection_id, lane FROM journalled WHERE state = 'received'
+  ) AS due ORDER BY connection_id, lane
   ON CONFLICT (connection_id, lane) DO UPDATE SET ready_at_ms = slack_lanes.ready_at_ms
 )
 SELECT connection_id, event_id FROM journalled
 """
 
 # The tenants that have a free lane are found by skipping through the index from one to the next, so that a busy tenant
-# costs the others nothing; $1 is where the last claim stopped, and each takes at most what its cap leaves.
+# costs the others nothing; $1 is where the walk begins, and each takes at most what its cap leaves. There is always a
+# row: `stopped_at` is where the walk has to go on, NULL when it came to the end.
 CLAIM: Final = f"""
 WITH RECURSIVE tenant AS (
   SELECT (SELECT l.connection_id FROM slack_lanes l WHERE l.holder IS NULL AND l.connection_id > $1
@@ -53,27 +67,31 @@ WITH RECURSIVE tenant AS (
           ORDER BY l.connection_id LIMIT 1), t.place + 1
   FROM tenant t WHERE t.connection_id IS NOT NULL AND t.place < {MAX_TENANTS_PER_CLAIM}
 ), abandoned AS MATERIALIZED (
-  SELECT lane_id FROM slack_lanes WHERE holder IS NOT NULL AND lease_until_ms <= {_NOW}
+  SELECT lane_id FROM slack_lanes WHERE holder IS NOT NULL AND lease_until_ms <= {_NOW_ONCE}
   ORDER BY lease_until_ms LIMIT $2 FOR UPDATE SKIP LOCKED
 ), free AS MATERIALIZED (
-  SELECT l.lane_id FROM tenant t CROSS JOIN LATERAL (
+  SELECT l.lane_id, t.place FROM tenant t CROSS JOIN LATERAL (
     SELECT lane_id FROM slack_lanes
-    WHERE holder IS NULL AND connection_id = t.connection_id AND ready_at_ms <= {_NOW}
+    WHERE holder IS NULL AND connection_id = t.connection_id AND ready_at_ms <= {_NOW_ONCE}
     ORDER BY ready_at_ms
     LIMIT greatest(0, $3 - (SELECT count(*) FROM slack_lanes h
                             WHERE h.holder IS NOT NULL AND h.connection_id = t.connection_id))
     FOR UPDATE SKIP LOCKED
   ) l
   LIMIT $2
+), picked AS MATERIALIZED (
+  SELECT lane_id, 0 AS place FROM abandoned UNION ALL SELECT lane_id, place FROM free LIMIT $2
 ), claimed AS (
-  UPDATE slack_lanes SET holder = $4, fence = fence + 1, lease_until_ms = {_NOW} + $5,
+  UPDATE slack_lanes l SET holder = $4, fence = fence + 1, lease_until_ms = {_NOW} + $5,
     takeovers = takeovers + (holder IS NOT NULL)::int
-  WHERE lane_id IN (SELECT lane_id FROM abandoned UNION ALL SELECT lane_id FROM free LIMIT $2)
-  RETURNING lane_id, fence, connection_id, lane, takeovers, ready_at_ms
+  FROM picked p WHERE l.lane_id = p.lane_id
+  RETURNING l.lane_id, l.fence, l.connection_id, l.lane, l.takeovers, l.ready_at_ms, p.place
+), walk AS (
+  SELECT (SELECT connection_id FROM tenant WHERE place = {MAX_TENANTS_PER_CLAIM}) AS stopped_at
 )
-SELECT c.lane_id, c.fence, c.connection_id, c.lane, c.takeovers,
+SELECT w.stopped_at, c.lane_id, c.fence, c.connection_id, c.lane, c.takeovers, c.place,
   e.id, e.event_id, e.event_type, e.payload, e.attempts, e.received_at_ms
-FROM claimed c LEFT JOIN LATERAL (
+FROM walk w LEFT JOIN claimed c ON true LEFT JOIN LATERAL (
   SELECT * FROM slack_events
   WHERE connection_id = c.connection_id AND lane = c.lane AND state IN ('received', 'waiting') ORDER BY id LIMIT $6
 ) e ON true
@@ -130,16 +148,18 @@ WITH outcome AS MATERIALIZED (
 SELECT f.* FROM following f JOIN ending n USING (lane_id) WHERE n.keeps ORDER BY f.lane_id, f.id
 """
 
+# Each part in the words of an index, so that neither looks at what is finished.
 BACKLOG: Final = f"""
-SELECT count(*) FILTER (WHERE state <> 'dead') AS unfinished, count(*) FILTER (WHERE state = 'dead') AS dead,
-  coalesce({_NOW} - min(received_at_ms) FILTER (WHERE state <> 'dead'), 0) AS oldest_age_ms
-FROM slack_events WHERE state IN ('received', 'waiting', 'dead')
+SELECT u.unfinished, d.dead, coalesce({_NOW} - u.oldest_ms, 0) AS oldest_age_ms
+FROM (SELECT count(*) AS unfinished, min(received_at_ms) AS oldest_ms
+      FROM slack_events WHERE state IN ('received', 'waiting')) u,
+     (SELECT count(*) AS dead FROM slack_events WHERE state = 'dead' AND finished_at_ms IS NOT NULL) d
 """
 
 DELETE_FINISHED: Final = f"""
 DELETE FROM slack_events WHERE id IN (
   SELECT id FROM slack_events
-  WHERE state = ANY ($1::text[]) AND finished_at_ms IS NOT NULL AND finished_at_ms <= {_NOW} - $2
+  WHERE state = $1 AND finished_at_ms IS NOT NULL AND finished_at_ms <= (SELECT {_NOW} - $2::bigint)
   ORDER BY finished_at_ms LIMIT $3 FOR UPDATE SKIP LOCKED
 )
 """
@@ -174,27 +194,30 @@ class PostgresqlJournal:
     async def claim(
         self, pod_id: PodId, *, max_lanes: int, lanes_per_connection: int, lease_s: float, events_per_lane: int
     ) -> Sequence[Claim]:
-        """Claim up to `max_lanes` lanes, tenants in turn."""
+        """Claim up to `max_lanes` lanes, tenants in turn: the walk begins where the last one was full, and goes round.
+
+        A connection's cap is kept by each pod for what it sees; pods that claim at the same moment may exceed it.
+        """
         claims: list[Claim] = []
+        after, has_wrapped = self._last_tenant, not self._last_tenant
         async with self._database.driver() as connection:
             while len(claims) < max_lanes:
-                start = self._last_tenant
+                room = max_lanes - len(claims)
                 rows = await connection.fetch(
-                    CLAIM,
-                    start,
-                    max_lanes - len(claims),
-                    lanes_per_connection,
-                    pod_id,
-                    to_ms(lease_s),
-                    events_per_lane,
+                    CLAIM, after, room, lanes_per_connection, pod_id, to_ms(lease_s), events_per_lane
                 )
-                claims += collect_claims(self._sealer, rows)
-                if len(claims) == max_lanes:
-                    self._last_tenant = max(claim.connection_id for claim in claims)
+                lanes = [row for row in rows if row["lane_id"] is not None]
+                claims += collect_claims(self._sealer, lanes)
+                if len(claims) >= max_lanes:
+                    after = max(lanes, key=lambda row: row["place"])["connection_id"]
+                elif rows[0]["stopped_at"] is not None:
+                    after = rows[0]["stopped_at"]
                 else:
-                    self._last_tenant = ""
-                    if not start:
+                    after = ""
+                    if has_wrapped:
                         break
+                    has_wrapped = True
+        self._last_tenant = after
         return claims
 
     async def renew(self, pod_id: PodId, claims: Sequence[Claim], *, lease_s: float) -> Sequence[Claim]:
@@ -210,7 +233,11 @@ class PostgresqlJournal:
         self, settlements: Sequence[Settlement], *, lease_s: float, events_per_lane: int
     ) -> Sequence[Sequence[JournalledEvent] | None]:
         """Write outcomes under their fences, in one transaction, and return what comes next in each lane."""
-        async with self._database.driver() as connection, connection.transaction():
+        if has_lane_twice(settlements):
+            return [
+                (await self.settle([each], lease_s=lease_s, events_per_lane=events_per_lane))[0] for each in settlements
+            ]
+        async with self._database.driver() as connection, connection.transaction(isolation="read_committed"):
             locked = await connection.fetch(
                 LOCK, [each.claim.lane_id for each in settlements], [each.claim.fence for each in settlements]
             )
@@ -233,7 +260,7 @@ class PostgresqlJournal:
             [outcome.counts for _, outcome in outcomes],
             [to_ms(outcome.retry_after_s) for _, outcome in outcomes],
             [outcome.reason for _, outcome in outcomes],
-            [outcome.detail for _, outcome in outcomes],
+            [render_detail(outcome) for _, outcome in outcomes],
             [each.claim.lane_id for each in settlements],
             [not each.release and wait is None for each, wait in zip(settlements, waits, strict=True)],
             waits,
@@ -259,8 +286,8 @@ class PostgresqlJournal:
         """Delete up to `limit` events that ended longer ago than these ages in seconds; returns how many."""
         deleted = 0
         async with self._database.driver() as connection:
-            for states, age_s in ((["done", "skipped"], done_before_s), (["dead"], dead_before_s)):
-                status = await connection.execute(DELETE_FINISHED, states, to_ms(age_s), limit - deleted)
+            for state, age_s in (("done", done_before_s), ("skipped", done_before_s), ("dead", dead_before_s)):
+                status = await connection.execute(DELETE_FINISHED, state, to_ms(age_s), limit - deleted)
                 deleted += int(status.removeprefix("DELETE "))
         return deleted
 

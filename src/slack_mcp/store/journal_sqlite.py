@@ -12,7 +12,16 @@ from slack_mcp.core.ids import PodId
 from slack_mcp.core.model import Claim, Delivery, EventState, JournalBacklog, JournalledEvent, Outcome, Settlement
 from slack_mcp.sealing import Sealer
 from slack_mcp.store.database import Database
-from slack_mcp.store.journal import collect_claims, collect_next, get_wait_ms, mark_new, seal_payload, to_ms
+from slack_mcp.store.journal import (
+    collect_claims,
+    collect_next,
+    get_wait_ms,
+    has_lane_twice,
+    mark_new,
+    render_detail,
+    seal_payload,
+    to_ms,
+)
 
 _AFTER_ALL: Final = "\U0010ffff"
 EVENT_COLUMNS: Final = "id, event_id, event_type, payload, attempts, received_at_ms"
@@ -79,13 +88,14 @@ UPDATE slack_lanes SET holder = NULL, lease_until_ms = NULL, takeovers = takeove
 """
 
 BACKLOG: Final = """
-SELECT count(*) FILTER (WHERE state <> 'dead') AS unfinished, count(*) FILTER (WHERE state = 'dead') AS dead,
-  min(received_at_ms) FILTER (WHERE state <> 'dead') AS oldest_ms
-FROM slack_events WHERE state IN ('received', 'waiting', 'dead')
+SELECT
+  (SELECT count(*) FROM slack_events WHERE state IN ('received', 'waiting')) AS unfinished,
+  (SELECT min(received_at_ms) FROM slack_events WHERE state IN ('received', 'waiting')) AS oldest_ms,
+  (SELECT count(*) FROM slack_events WHERE state = 'dead' AND finished_at_ms IS NOT NULL) AS dead
 """
 DELETE_FINISHED: Final = """
 DELETE FROM slack_events WHERE id IN (
-  SELECT id FROM slack_events WHERE state IN (?, ?) AND finished_at_ms IS NOT NULL AND finished_at_ms <= ?
+  SELECT id FROM slack_events WHERE state = ? AND finished_at_ms IS NOT NULL AND finished_at_ms <= ?
   ORDER BY finished_at_ms LIMIT ?
 )
 """
@@ -184,6 +194,10 @@ class SqliteJournal:
         self, settlements: Sequence[Settlement], *, lease_s: float, events_per_lane: int
     ) -> Sequence[Sequence[JournalledEvent] | None]:
         """Write outcomes under their fences, in one transaction, and return what comes next in each lane."""
+        if has_lane_twice(settlements):
+            return [
+                (await self.settle([each], lease_s=lease_s, events_per_lane=events_per_lane))[0] for each in settlements
+            ]
         now_ms = self._now_ms()
         held: set[int] = set()
         rows: list[Any] = []
@@ -207,7 +221,8 @@ class SqliteJournal:
 
     async def load_backlog(self) -> JournalBacklog:
         """Return what is unfinished."""
-        row = (await self._database.run_in_sqlite(lambda connection: _fetch(connection, BACKLOG, ())))[0]
+        async with self._database.reading() as connection:
+            row = (await connection.exec_driver_sql(BACKLOG)).mappings().one()
         oldest_ms = row["oldest_ms"]
         age_s = 0.0 if oldest_ms is None else max(0, self._now_ms() - oldest_ms) / 1000
         return JournalBacklog(unfinished=row["unfinished"], oldest_age_s=age_s, dead=row["dead"])
@@ -218,8 +233,8 @@ class SqliteJournal:
 
         def work(connection: Connection) -> int:
             deleted = 0
-            for states, age_s in ((("done", "skipped"), done_before_s), (("dead", "dead"), dead_before_s)):
-                parameters = (*states, now_ms - to_ms(age_s), limit - deleted)
+            for state, age_s in (("done", done_before_s), ("skipped", done_before_s), ("dead", dead_before_s)):
+                parameters = (state, now_ms - to_ms(age_s), limit - deleted)
                 deleted += connection.execute(DELETE_FINISHED, parameters).rowcount
             return deleted
 
@@ -264,7 +279,7 @@ def _render_outcome(event: JournalledEvent, outcome: Outcome, now_ms: int) -> tu
         outcome.state.value,
         int(outcome.counts),
         outcome.reason,
-        outcome.detail,
+        render_detail(outcome),
         now_ms + to_ms(outcome.retry_after_s) if waits else None,
         None if waits else now_ms,
         event.id,

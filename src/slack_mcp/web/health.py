@@ -1,5 +1,6 @@
 """GET /health for people and monitors, /livez and /readyz for whoever starts, stops and balances the pods."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,6 +19,8 @@ from slack_mcp.ports.directory import Directory
 from slack_mcp.ports.store import ConnectionStore, Journal, StoreHealth, TurnArchive
 
 DATABASE_TIMEOUT_S: Final = 1.0
+# Counting costs the database something, and anybody may ask: within this time all get the same counts.
+COUNTS_TTL_S: Final = 2.0
 
 _log = structlog.get_logger(__name__)
 
@@ -63,6 +66,9 @@ class Health:
         self._clock = clock
         self._seals = seals
         self._started_s = clock.monotonic_s()
+        self._counting = anyio.Lock()
+        self._counts: dict[str, Any] = {}
+        self._counted_s = -math.inf
 
     def routes(self) -> list[Route]:
         """Return the routes of the end points."""
@@ -117,22 +123,30 @@ class Health:
         }
         try:
             with anyio.fail_after(DATABASE_TIMEOUT_S):
-                await self._ask_database(body)
+                for part, counts in (await self._count()).items():
+                    body[part] |= counts
         except (SlackMcpError, TimeoutError) as error:
             body["status"] = "degraded"
             _log.warning("health.degraded", code=_get_code(error))
         return JSONResponse(body, status_code=200 if body["status"] == "ok" else 503)
 
-    async def _ask_database(self, body: dict[str, Any]) -> None:
-        connections, api_keys = await self._connections.count_connections()
-        body["database"] |= {"connected": True, "connectionsCount": connections}
-        body["metrics"] |= {"apiKeysCount": api_keys, "kvStoreSize": await self._turns.count_turns()}
-        backlog = await self._journal.load_backlog()
-        body["journal"] = {
-            "backlog": backlog.unfinished,
-            "oldestAgeSeconds": round(backlog.oldest_age_s, 3),
-            "dead": backlog.dead,
-        }
+    async def _count(self) -> dict[str, Any]:
+        """Return what the database has; asked once for all who want to know at the same time."""
+        async with self._counting:
+            if self._clock.monotonic_s() - self._counted_s >= COUNTS_TTL_S:
+                connections, api_keys = await self._connections.count_connections()
+                backlog = await self._journal.load_backlog()
+                self._counts = {
+                    "database": {"connected": True, "connectionsCount": connections},
+                    "metrics": {"apiKeysCount": api_keys, "kvStoreSize": await self._turns.count_turns()},
+                    "journal": {
+                        "backlog": backlog.unfinished,
+                        "oldestAgeSeconds": round(backlog.oldest_age_s, 3),
+                        "dead": backlog.dead,
+                    },
+                }
+                self._counted_s = self._clock.monotonic_s()
+            return self._counts
 
 
 def _get_code(error: BaseException) -> str:

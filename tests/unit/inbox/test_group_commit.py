@@ -3,8 +3,8 @@ from collections.abc import Sequence
 import anyio
 import pytest
 
-from slack_mcp.core.errors import OverloadedError, SlackMcpError, StoreUnavailableError
-from slack_mcp.inbox.group_commit import GroupCommit
+from slack_mcp.core.errors import InternalError, OverloadedError, SlackMcpError, StoreUnavailableError
+from slack_mcp.inbox.group_commit import CommitLimits, GroupCommit
 
 pytestmark = pytest.mark.anyio
 
@@ -17,6 +17,7 @@ class Ledger:
         self.begun = anyio.Event()
         self.gate = anyio.Event()
         self.error: SlackMcpError | None = None
+        self.poison: int | None = None
 
     async def commit(self, batch: Sequence[int]) -> Sequence[int]:
         self.batches.append(list(batch))
@@ -24,13 +25,26 @@ class Ledger:
         await self.gate.wait()
         if self.error:
             raise self.error
+        if self.poison in batch:
+            raise ValueError("no database takes this")
         return [2 * item for item in batch]
 
 
 def make(
     ledger: Ledger, *, max_batch: int = 100, max_waiting: int = 100, timeout_s: float = 5
 ) -> GroupCommit[int, int]:
-    return GroupCommit(ledger.commit, max_batch=max_batch, max_waiting=max_waiting, timeout_s=timeout_s)
+    limits = CommitLimits(
+        max_batch=max_batch,
+        max_waiting=max_waiting,
+        timeout_s=timeout_s,
+        max_batch_weight=1000,
+        max_waiting_weight=5000,
+    )
+    return GroupCommit(ledger.commit, limits=limits, weigh=lambda item: item)
+
+
+async def wait_for(commit: GroupCommit[int, int], item: int) -> int:
+    return await commit.submit(item)
 
 
 async def test_what_comes_during_a_commit_goes_into_the_next_one_together() -> None:
@@ -64,7 +78,7 @@ async def test_a_batch_has_a_limit() -> None:
         async with anyio.create_task_group() as tasks:
             async with anyio.create_task_group() as callers:
                 for item in range(5):
-                    callers.start_soon(commit.submit, item)
+                    callers.start_soon(wait_for, commit, item)
                 await anyio.wait_all_tasks_blocked()
                 ledger.gate.set()
                 tasks.start_soon(commit.run)
@@ -101,12 +115,45 @@ async def test_too_many_waiting_items_are_refused_at_once() -> None:
     commit = make(Ledger(), max_waiting=2)
     with anyio.fail_after(5):
         async with anyio.create_task_group() as callers:
-            callers.start_soon(commit.submit, 1)
-            callers.start_soon(commit.submit, 2)
+            callers.start_soon(wait_for, commit, 1)
+            callers.start_soon(wait_for, commit, 2)
             await anyio.wait_all_tasks_blocked()
             with pytest.raises(OverloadedError):
-                await commit.submit(3)
+                commit.submit(3)
             callers.cancel_scope.cancel()
+
+
+async def test_heavy_items_go_in_several_commits_and_not_too_many_of_them_wait() -> None:
+    ledger = Ledger()
+    commit = make(ledger)
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            results = [commit.submit(weight) for weight in (600, 300, 200, 2000, 1, 999)]
+            with pytest.raises(OverloadedError):
+                commit.submit(901)
+            results.append(commit.submit(900))
+            ledger.gate.set()
+            tasks.start_soon(commit.run)
+            assert [await each for each in results] == [1200, 600, 400, 4000, 2, 1998, 1800]
+            tasks.cancel_scope.cancel()
+    assert ledger.batches == [[600, 300], [200], [2000], [1, 999], [900]]
+
+
+async def test_an_item_that_no_database_takes_falls_alone() -> None:
+    ledger = Ledger()
+    ledger.gate.set()
+    ledger.poison = 2
+    commit = make(ledger)
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            first, poison, last = (commit.submit(item) for item in (1, 2, 3))
+            tasks.start_soon(commit.run)
+            assert (await first, await last) == (2, 6)
+            with pytest.raises(InternalError, match="ValueError"):
+                await poison
+            assert await commit.submit(4) == 8
+            tasks.cancel_scope.cancel()
+    assert ledger.batches == [[1, 2, 3], [1], [2], [3], [4]]
 
 
 async def test_a_caller_that_leaves_disturbs_nobody() -> None:
@@ -116,7 +163,7 @@ async def test_a_caller_that_leaves_disturbs_nobody() -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(commit.run)
             async with anyio.create_task_group() as callers:
-                callers.start_soon(commit.submit, 1)
+                callers.start_soon(wait_for, commit, 1)
                 await ledger.begun.wait()
                 callers.cancel_scope.cancel()
             ledger.gate.set()

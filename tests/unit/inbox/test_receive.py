@@ -1,8 +1,10 @@
 import json
+from asyncio import Future, get_running_loop
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from anyio.lowlevel import checkpoint
 from directory_fake import FakeDirectory, make_connection
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +13,9 @@ from stepping_clock import SteppingClock
 from slack_mcp.core.errors import (
     ConnectionNotFoundError,
     MalformedBodyError,
+    OverloadedError,
     SignatureMismatchError,
+    SlackMcpError,
     StoreUnavailableError,
     TimestampSkewError,
 )
@@ -36,6 +40,7 @@ class Pod:
         self.directory = FakeDirectory(*connections)
         self.journalled: list[Delivery] = []
         self.error: Exception | None = None
+        self.refusal: SlackMcpError | None = None
         self.wakes = 0
         self.receiver = Receiver(
             directory=self.directory,
@@ -46,12 +51,24 @@ class Pod:
             shared_secret=Secret(shared_secret) if shared_secret else None,
         )
 
-    async def journal(self, delivery: Delivery) -> bool:
-        if self.error:
-            raise self.error
+    def journal(self, delivery: Delivery) -> Future[bool]:
+        if self.refusal:
+            raise self.refusal
         is_new = all(each.event_id != delivery.event_id for each in self.journalled)
-        self.journalled.append(delivery)
-        return is_new
+        if not self.error:
+            self.journalled.append(delivery)
+        loop = get_running_loop()
+        commit: Future[bool] = loop.create_future()
+        loop.call_soon(self.settle, commit, is_new)
+        return commit
+
+    def settle(self, commit: Future[bool], is_new: bool) -> None:
+        if commit.done():
+            return
+        if self.error:
+            commit.set_exception(self.error)
+        else:
+            commit.set_result(is_new)
 
     def triage(self, connection: Connection, event: EventCallback) -> str | None:
         assert connection.connection_id in self.directory.cached
@@ -231,3 +248,71 @@ async def test_the_shared_address_answers_the_challenge_of_the_app() -> None:
     pod = Pod(shared_secret="app-wide")
     body = json.dumps({"type": "url_verification", "challenge": "abc"}).encode()
     assert await pod.receiver.receive_shared(pod.sign(body, "app-wide")) == "abc"
+
+
+async def test_what_the_apps_secret_signed_is_for_the_one_connection_of_the_app() -> None:
+    other = replace(make_connection("conn_2"), api_app_id="A2")
+    pod = Pod(CONNECTION, other, shared_secret="app-wide")
+    assert await pod.receiver.receive_shared(pod.sign(envelope(), "app-wide")) is None
+    assert [each.connection_id for each in pod.journalled] == ["conn_1"]
+    assert pod.wakes == 1
+
+
+async def test_what_the_apps_secret_signed_for_two_connections_is_nobodys() -> None:
+    pod = Pod(CONNECTION, make_connection("conn_2"), shared_secret="app-wide")
+    with pytest.raises(SignatureMismatchError):
+        await pod.receiver.receive_shared(pod.sign(envelope(), "app-wide"))
+    assert pod.journalled == []
+
+
+async def test_a_signed_event_of_a_connection_in_memory_begins_at_once() -> None:
+    pod = Pod(CONNECTION)
+    commit = pod.receiver.begin(CONNECTION.connection_id, pod.sign(envelope()))
+    assert [each.event_id for each in pod.journalled] == ["Ev1"]
+    assert commit is not None
+    assert await commit
+    assert pod.wakes == 1
+
+
+async def test_a_commit_that_failed_wakes_nobody() -> None:
+    pod = Pod(CONNECTION)
+    pod.error = StoreUnavailableError("gone")
+    commit = pod.receiver.begin(CONNECTION.connection_id, pod.sign(envelope()))
+    assert commit is not None
+    with pytest.raises(StoreUnavailableError):
+        await commit
+    assert pod.wakes == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "secret"),
+    [
+        ("conn_2", envelope(), "signing"),
+        ("conn_1", envelope(), "other"),
+        ("conn_1", b"{}", "signing"),
+        ("conn_1", b"\xff", "signing"),
+        ("conn_1", json.dumps({"type": "url_verification", "challenge": "abc"}).encode(), "signing"),
+        ("conn_1", json.dumps({"type": "app_rate_limited", "minute_rate_limited": 1}).encode(), "signing"),
+    ],
+)
+async def test_what_needs_more_than_a_commit_is_not_begun(name: str, body: bytes, secret: str) -> None:
+    pod = Pod(CONNECTION)
+    assert pod.receiver.begin(ConnectionId(name), pod.sign(body, secret)) is None
+    assert (pod.journalled, pod.directory.reloads, pod.wakes) == ([], [], 0)
+
+
+async def test_what_the_journal_does_not_take_now_is_not_begun() -> None:
+    pod = Pod(CONNECTION)
+    pod.refusal = OverloadedError("full")
+    assert pod.receiver.begin(CONNECTION.connection_id, pod.sign(envelope())) is None
+    with pytest.raises(OverloadedError):
+        await pod.receiver.receive(CONNECTION.connection_id, pod.sign(envelope()))
+
+
+async def test_an_event_whose_caller_has_left_wakes_the_dispatcher_all_the_same() -> None:
+    pod = Pod(CONNECTION)
+    commit = pod.receiver.begin(CONNECTION.connection_id, pod.sign(envelope()))
+    assert commit is not None
+    commit.cancel()
+    await checkpoint()
+    assert pod.wakes == 1

@@ -7,6 +7,7 @@ import pytest
 from slack_mcp.core import errors
 from slack_mcp.core.ids import ConnectionId
 from slack_mcp.inbox.receive import SignedRequest
+from slack_mcp.web.intake import Intake
 from slack_mcp.web.problems import STATUS, get_status, render_problem
 from slack_mcp.web.webhook import Webhook
 
@@ -82,7 +83,7 @@ async def post(
         "headers": [(key.lower().encode(), value.encode("latin-1")) for key, value in (headers or {}).items()],
     }
     answer = Answer()
-    webhook = Webhook(receiver, rest=rest, max_body_bytes=MAX_BODY)  # type: ignore[arg-type]
+    webhook = Webhook(Intake(receiver), rest=rest, max_body_bytes=MAX_BODY)  # type: ignore[arg-type]
     await webhook(scope, receive, answer.send)
     return answer
 
@@ -148,7 +149,7 @@ async def test_what_cannot_be_an_id_is_not_found_and_not_looked_up(name: str) ->
 async def test_a_body_that_says_it_is_too_large_is_not_read() -> None:
     receiver = FakeReceiver()
     answer = await post(receiver, "/slack/events/conn_1", headers={"Content-Length": str(10 * 1024 * 1024)})
-    assert (answer.status, receiver.received) == (413, [])
+    assert (answer.status, answer.headers[b"x-slack-no-retry"], receiver.received) == (413, b"1", [])
 
 
 async def test_a_body_that_turns_out_too_large_is_refused() -> None:
@@ -177,10 +178,11 @@ async def test_an_unreadable_retry_number_is_none(retry_num: str) -> None:
 @pytest.mark.parametrize(
     ("error", "status", "is_final"),
     [
-        (errors.SignatureMissingError(), 401, True),
-        (errors.SignatureMismatchError(), 401, True),
-        (errors.TimestampSkewError(1000), 401, True),
+        (errors.SignatureMissingError(), 401, False),
+        (errors.SignatureMismatchError(), 401, False),
+        (errors.TimestampSkewError(1000), 401, False),
         (errors.MalformedBodyError("The body is not JSON."), 400, True),
+        (errors.BodyTooLargeError(1024), 413, True),
         (errors.ConnectionNotFoundError(ConnectionId("conn_1")), 404, True),
         (errors.StoreUnavailableError("postgres at 10.0.0.1 is gone"), 503, False),
         (errors.OverloadedError("full"), 503, False),
