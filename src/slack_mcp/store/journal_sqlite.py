@@ -30,8 +30,10 @@ _NEW_EVENT: Final = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 APPEND: Final = """
 INSERT INTO slack_events (connection_id, event_id, lane, event_type, payload, state, retry_num, retry_reason,
                           received_by, received_at_ms, reason, finished_at_ms)
-VALUES {rows} ON CONFLICT (connection_id, event_id) DO NOTHING RETURNING connection_id, event_id, lane, state
+VALUES {rows} ON CONFLICT (connection_id, event_id) DO NOTHING
 """
+LAST_ID: Final = "SELECT coalesce(max(id), 0) FROM slack_events"
+INSERTED: Final = "SELECT connection_id, event_id FROM slack_events WHERE id > ?"
 OPEN_LANE: Final = """
 INSERT INTO slack_lanes (connection_id, lane, ready_at_ms) VALUES (?, ?, ?) ON CONFLICT (connection_id, lane) DO NOTHING
 """
@@ -117,15 +119,22 @@ class SqliteJournal:
         values = [value for each in deliveries for value in self._render_event(each, now_ms)]
         statement = APPEND.format(rows=", ".join([_NEW_EVENT] * len(deliveries)))
 
-        def work(connection: Connection) -> Sequence[Any]:
-            inserted = _fetch(connection, statement, values)
+        def work(connection: Connection) -> list[bool]:
+            (last_id,) = connection.execute(LAST_ID).fetchone()
+            # Without RETURNING: the thread would hand the interpreter over and wait for it again for every row.
+            if connection.execute(statement, values).rowcount == len(deliveries):
+                is_new = [True] * len(deliveries)
+            else:
+                is_new = mark_new(deliveries, connection.execute(INSERTED, (last_id,)).fetchall())
             lanes = dict.fromkeys(
-                (row["connection_id"], row["lane"]) for row in inserted if row["state"] == EventState.RECEIVED
+                (each.connection_id, each.lane)
+                for each, is_one in zip(deliveries, is_new, strict=True)
+                if is_one and each.skip_reason is None
             )
             connection.executemany(OPEN_LANE, [(*lane, now_ms) for lane in lanes])
-            return inserted
+            return is_new
 
-        return mark_new(deliveries, await self._database.run_in_sqlite(work))
+        return await self._database.run_in_sqlite(work)
 
     def _render_event(self, delivery: Delivery, now_ms: int) -> tuple[Any, ...]:
         """Return the parameters of one new row."""
