@@ -1,7 +1,7 @@
 """The peer: a Bolt for Python app with one listener that does nothing, a process of its own.
 
-`stock` is what `AsyncApp.start()` runs, aiohttp on asyncio's own event loop; `tuned` is Bolt's ASGI adapter on the HTTP server,
-event loop and parser that the service has: https://docs.slack.dev/tools/bolt-python/concepts/async and
+`stock` is what `AsyncApp.start()` runs, aiohttp on asyncio's own event loop; `tuned` is Bolt's ASGI adapter on uvicorn
+with the event loop and the parser that the service has: https://docs.slack.dev/tools/bolt-python/concepts/async and
 https://docs.slack.dev/tools/bolt-python/concepts/adapters. At its end it prints how often the listener ran.
 """
 

@@ -75,6 +75,7 @@ class GeneralProtocol(HttpToolsProtocol):
         super().__init__(**arguments)
         self._head_timeout_s = head_timeout_s
         self._unread_bytes = 0
+        self._is_refused = False
         self._head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
@@ -89,12 +90,12 @@ class GeneralProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Read what came; refuse what does not come to an end."""
+        if self._is_refused:
+            return
         self._unread_bytes += len(data)
         super().data_received(data)
         if self._unread_bytes > MAX_UNREAD_BYTES and not self.transport.is_closing():
-            if self._owes_nothing():
-                self.transport.write(_HEAD_TOO_LARGE)
-            self.transport.close()
+            self._refuse()
 
     def on_message_begin(self) -> None:
         """Begin to wait for the rest of a head."""
@@ -112,6 +113,17 @@ class GeneralProtocol(HttpToolsProtocol):
         """Take a part of the body."""
         self._unread_bytes = 0
         super().on_body(body)
+
+    def _refuse(self) -> None:
+        """Answer, and hear the caller out for a while: a connection closed while it sends loses it the answer."""
+        self._is_refused = True
+        if self._owes_nothing():
+            self.transport.write(_HEAD_TOO_LARGE)
+            self.transport.write_eof()
+            self._stop_timer()
+            self._head_timer = self.loop.call_later(self._head_timeout_s, self.transport.close)
+        else:
+            self.transport.close()
 
     def _owes_nothing(self) -> bool:
         return self.cycle is None or self.cycle.response_complete  # type: ignore[redundant-expr]  # None at first

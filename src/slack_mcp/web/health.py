@@ -123,6 +123,7 @@ class Health:
         }
         try:
             with anyio.fail_after(DATABASE_TIMEOUT_S):
+                await self._store.ping()
                 for part, counts in (await self._count()).items():
                     body[part] |= counts
         except (SlackMcpError, TimeoutError) as error:

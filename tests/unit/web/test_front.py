@@ -126,10 +126,20 @@ async def test_what_comes_between_an_answer_and_the_next_delivery_is_read_in_its
     front.connection_lost(None)
 
 
+async def test_a_delivery_that_is_whole_is_not_handed_over_when_patience_would_end() -> None:
+    line = Line()
+    front = line.connect()
+    front.data_received(POST[:10])
+    patience = front._patience
+    assert patience is not None
+    front.data_received(POST[10:])
+    assert patience.cancelled()
+    front.connection_lost(None)
+
+
 def test_an_answer_says_what_it_has_to_and_when_it_is_the_last() -> None:
     answer = Answer(503, (JSON,), b"{}")
     date = (b"date", b"today")
-    assert render_answer(answer, [date], closes=False) == (
-        b"HTTP/1.1 503 Service Unavailable\r\ndate: today\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
-    )
+    lines = [b"HTTP/1.1 503 Service Unavailable", b"date: today", b"content-type: application/json"]
+    assert render_answer(answer, [date], closes=False) == b"\r\n".join([*lines, b"content-length: 2", b"", b"{}"])
     assert b"\r\nconnection: close\r\n" in render_answer(answer, [], closes=True)
