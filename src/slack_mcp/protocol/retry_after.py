@@ -7,14 +7,12 @@ MAX_S: Final = 600.0
 _MAX_DIGITS: Final = 9
 
 
-def parse_retry_after(value: str | None) -> float:
-    """Return the seconds of a `Retry-After` header, between 1 and 600; 10 where it gives none.
+def parse_retry_after(value: str | None, *, default_s: float = DEFAULT_S, max_s: float = MAX_S) -> float:
+    """Return the seconds of a `Retry-After` header, between 1 and `max_s`; `default_s` where it gives none.
 
     The form with a date is read as none: the two clocks need not agree.
     """
-    if value is None:
-        return DEFAULT_S
-    seconds = value.strip()
+    seconds = (value or "").strip()
     if not (seconds.isascii() and seconds.isdigit() and len(seconds) <= _MAX_DIGITS):
-        return DEFAULT_S
-    return min(max(float(seconds), 1.0), MAX_S)
+        return default_s
+    return min(max(float(seconds), 1.0), max_s)

@@ -21,6 +21,7 @@ from slack_mcp.core.errors import (
     SlackUnavailableError,
     TokenRevokedError,
 )
+from slack_mcp.protocol.retry_after import parse_retry_after
 
 DEFAULT_RETRY_AFTER_S: Final = 30.0
 MAX_RETRY_AFTER_S: Final = 3600.0
@@ -44,7 +45,6 @@ TRANSIENT_CODES: Final = frozenset(
 # Codes go into messages and logs, so anything that is not a plain word stays out of them.
 _CODE: Final = re.compile(r"[a-zA-Z0-9_.:-]{1,80}")
 _SCOPES: Final = re.compile(r"[a-zA-Z0-9_.:, -]{1,400}")
-_SECONDS: Final = re.compile(r"[0-9]{1,9}")
 
 
 def translate_failure(method: str, error: Exception) -> SlackApiError:
@@ -103,8 +103,8 @@ def _translate_code(method: str, code: str) -> SlackApiError:
 
 
 def _read_retry_after_s(headers: Mapping[str, str]) -> float:
-    seconds = next((value for name, value in headers.items() if name.lower() == "retry-after"), "")
-    return min(float(seconds), MAX_RETRY_AFTER_S) if _SECONDS.fullmatch(seconds) else DEFAULT_RETRY_AFTER_S
+    value = next((value for name, value in headers.items() if name.lower() == "retry-after"), None)
+    return parse_retry_after(value, default_s=DEFAULT_RETRY_AFTER_S, max_s=MAX_RETRY_AFTER_S)
 
 
 def _read(value: Any, shape: re.Pattern[str]) -> str | None:

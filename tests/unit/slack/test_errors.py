@@ -51,7 +51,7 @@ def test_a_missing_scope_is_named() -> None:
     ("headers", "retry_after_s"),
     [
         ({"Retry-After": "7"}, 7),
-        ({"retry-after": "0"}, 0),
+        ({"retry-after": "0"}, 1),
         ({"Retry-After": "99999999"}, MAX_RETRY_AFTER_S),
         ({"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}, DEFAULT_RETRY_AFTER_S),
         ({"Retry-After": "-3"}, DEFAULT_RETRY_AFTER_S),
