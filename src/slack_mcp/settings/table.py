@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
 from pydantic import ValidationError, field_validator
-from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from slack_mcp.core.errors import SettingsError
@@ -359,7 +358,7 @@ class Settings(BaseSettings):
         return tuple(notices)
 
 
-def _render_problem(cls: type[Settings], key: str, detail: ErrorDetails, text: str) -> list[str]:
+def _render_problem(cls: type[Settings], key: str, detail: Mapping[str, Any], text: str) -> list[str]:
     """Return the sentences for one refused value; a secret's own value is in none of them."""
     field = cls.model_fields[key]
     own = str(detail.get("ctx", {}).get("error", ""))
