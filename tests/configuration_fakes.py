@@ -4,6 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from stepping_clock import SteppingClock
+
+from slack_mcp.connections.configure import Configurator
+from slack_mcp.connections.save import ConnectionSaver
 from slack_mcp.core.errors import UnauthenticatedError
 from slack_mcp.core.ids import ChannelId, ConnectionId, TeamId, Ts, UserId
 from slack_mcp.core.model import Connection
@@ -143,3 +147,9 @@ class FakeTokens:
         if token not in self.claims:
             raise UnauthenticatedError("The token was not made by a Mesh that is known here.")
         return self.claims[token]
+
+
+def make_configurator(store: FakeConnectionStore, slack: FakeSlack, mesh_api: FakeMeshApi) -> Configurator:
+    """Return the real one over fakes."""
+    saver = ConnectionSaver(store=store, slack=slack, clock=SteppingClock(), signing_secret_overlap_s=60)
+    return Configurator(store=store, saver=saver, mesh_api=mesh_api)

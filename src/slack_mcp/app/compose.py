@@ -1,7 +1,7 @@
 """The parts that the service and the commands have in common: database, secrets, connections and the way to Slack."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 from slack_mcp.connections.save import ConnectionSaver
@@ -51,16 +51,14 @@ def make_sealer(settings: Settings) -> Sealer:
     return Sealer(ring)
 
 
-@asynccontextmanager
-async def open_store(settings: Settings) -> AsyncIterator[Database]:
-    """Yield the configured database."""
-    async with open_database(
+def open_store(settings: Settings) -> AbstractAsyncContextManager[Database]:
+    """Return the configured database, to be entered."""
+    return open_database(
         settings.database,
         pool_size=settings.database_pool_size,
         connect_timeout_s=settings.database_connect_timeout_s,
         prepared_statements=settings.database_prepared_statements,
-    ) as database:
-        yield database
+    )
 
 
 def make_saver(settings: Settings, *, store: ConnectionStore, slack: SlackApis, clock: Clock) -> ConnectionSaver:

@@ -1,9 +1,7 @@
 """The records that the rooms pass to each other."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
 from slack_mcp.core.errors import SealingError
 from slack_mcp.core.ids import ChannelId, ConnectionId, EventId, TeamId, Ts, UserId
@@ -250,6 +248,3 @@ class CacheStats:
     loads: int
     invalidations: int
     size: int
-
-
-JsonObject = Mapping[str, Any]

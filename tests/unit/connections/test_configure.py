@@ -12,6 +12,7 @@ from configuration_fakes import (
     FakeMeshApi,
     FakeSlack,
     make_claims,
+    make_configurator,
     make_state,
 )
 from stepping_clock import SteppingClock
@@ -36,24 +37,13 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def store() -> FakeConnectionStore:
-    return FakeConnectionStore()
-
-
-@pytest.fixture
-def slack() -> FakeSlack:
-    return FakeSlack()
-
-
-@pytest.fixture
 def mesh_api() -> FakeMeshApi:
     return FakeMeshApi()
 
 
 @pytest.fixture
 def configurator(store: FakeConnectionStore, slack: FakeSlack, mesh_api: FakeMeshApi) -> Configurator:
-    saver = ConnectionSaver(store=store, slack=slack, clock=SteppingClock(), signing_secret_overlap_s=60)
-    return Configurator(store=store, saver=saver, mesh_api=mesh_api)
+    return make_configurator(store, slack, mesh_api)
 
 
 async def configure(configurator: Configurator, claims: MeshClaims, **arguments: Any) -> Connection:

@@ -29,16 +29,6 @@ def make_connection(signed_with: str = "first") -> Connection:
 
 
 @pytest.fixture
-def store() -> FakeConnectionStore:
-    return FakeConnectionStore()
-
-
-@pytest.fixture
-def slack() -> FakeSlack:
-    return FakeSlack()
-
-
-@pytest.fixture
 def clock() -> SteppingClock:
     return SteppingClock()
 

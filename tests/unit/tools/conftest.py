@@ -1,9 +1,6 @@
 import pytest
-from configuration_fakes import FakeConnectionStore, FakeMeshApi, FakeSlack, FakeTokens, make_claims
-from stepping_clock import SteppingClock
+from configuration_fakes import FakeConnectionStore, FakeMeshApi, FakeSlack, FakeTokens, make_claims, make_configurator
 
-from slack_mcp.connections.configure import Configurator
-from slack_mcp.connections.save import ConnectionSaver
 from slack_mcp.tools.tool import Services
 
 
@@ -24,6 +21,4 @@ def tokens() -> FakeTokens:
 
 @pytest.fixture
 def services(store: FakeConnectionStore, slack: FakeSlack) -> Services:
-    saver = ConnectionSaver(store=store, slack=slack, clock=SteppingClock(), signing_secret_overlap_s=60)
-    configurator = Configurator(store=store, saver=saver, mesh_api=FakeMeshApi())
-    return Services(configurator=configurator, public_url="https://slack.example")
+    return Services(configurator=make_configurator(store, slack, FakeMeshApi()), public_url="https://slack.example")
