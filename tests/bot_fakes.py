@@ -110,6 +110,9 @@ class FakeSlack:
         self.opened_for.append(connection.connection_id)
         return self
 
+    def open_as_user(self, connection: Connection) -> "FakeSlack":
+        return self.open(connection)
+
     async def fetch_identity(self) -> SlackIdentity:
         raise NotImplementedError
 

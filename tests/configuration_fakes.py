@@ -92,6 +92,9 @@ class FakeSlack:
     def open(self, connection: Connection) -> "FakeSlackApi":
         return FakeSlackApi(self, connection)
 
+    def open_as_user(self, connection: Connection) -> "FakeSlackApi":
+        return self.open(connection)
+
 
 class FakeSlackApi:
     def __init__(self, slack: FakeSlack, connection: Connection) -> None:

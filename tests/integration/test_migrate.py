@@ -25,7 +25,15 @@ from slack_mcp.store.url import DatabaseUrl
 
 pytestmark = pytest.mark.anyio
 
-ALL = ["0001_slack_connections", "0002_connection_details", "0003_journal"]
+ALL = [
+    "0001_slack_connections",
+    "0002_connection_details",
+    "0003_journal",
+    "0004_tool_access",
+    "0005_triggers",
+    "0006_questions",
+    "0007_threads",
+]
 
 SEED_TABLE = """
 CREATE TABLE slack_connections (
@@ -87,7 +95,7 @@ async def test_status_up_and_down_tell_what_is_applied(url: DatabaseUrl) -> None
     migrations = Migrations(url)
     assert await migrations.status() == list_states(applied=0)
     assert await migrations.up() == ALL
-    assert await migrations.status() == list_states(applied=3)
+    assert await migrations.status() == list_states(applied=len(ALL))
     assert await migrations.up() == []
     assert await migrations.down("0001") == ALL[:0:-1]
     assert await migrations.status() == list_states(applied=1)
@@ -279,7 +287,7 @@ async def test_unknown_revision_is_refused_with_the_known_ones(url: DatabaseUrl,
     await Migrations(url).up()
     with pytest.raises(InvalidInputError, match="base, 0001_slack_connections"):
         await Migrations(url).down(to)
-    assert await Migrations(url).status() == list_states(applied=3)
+    assert await Migrations(url).status() == list_states(applied=len(ALL))
 
 
 async def test_database_of_a_newer_version_is_refused_and_left_alone(url: DatabaseUrl) -> None:

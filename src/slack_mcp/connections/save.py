@@ -6,6 +6,8 @@ import structlog
 
 from slack_mcp.connections.scopes import find_missing_scopes
 from slack_mcp.core.clock import Clock
+from slack_mcp.core.errors import InvalidInputError
+from slack_mcp.core.ids import TeamId
 from slack_mcp.core.model import Connection
 from slack_mcp.core.secret import Secret
 from slack_mcp.ports.slack import SlackApis
@@ -50,6 +52,7 @@ class ConnectionSaver:
 
         Raises:
             SlackApiError: one of its classes.
+            InvalidInputError: the user token is of another workspace.
         """
         identity = await self._slack.open(connection).fetch_identity()
         missing = find_missing_scopes(identity.scopes)
@@ -60,12 +63,23 @@ class ConnectionSaver:
         known_app_id = connection.api_app_id if connection.bot_user_id == identity.bot_user_id else None
         return replace(
             connection,
+            bot_scopes=identity.scopes,
+            user_scopes=await self._fetch_user_scopes(connection, identity.team_id),
             team_id=identity.team_id,
             team_name=identity.team_name,
             bot_user_id=identity.bot_user_id,
             bot_id=identity.bot_id,
             api_app_id=identity.api_app_id or known_app_id,
         )
+
+    async def _fetch_user_scopes(self, connection: Connection, team_id: TeamId) -> frozenset[str] | None:
+        """Return what the user token was granted; raises InvalidInputError when it is of another workspace."""
+        if connection.user_token is None:
+            return None
+        identity = await self._slack.open_as_user(connection).fetch_identity()
+        if identity.team_id != team_id:
+            raise InvalidInputError("The user token is of another workspace than the bot token: nothing was saved.")
+        return identity.scopes
 
     async def store_identified(self, connection: Connection) -> Connection:
         """Save what `identify` returned, and keep a replaced signing secret valid for the overlap.

@@ -6,6 +6,7 @@
      │  ├ UnauthenticatedError
      │  ├ ForbiddenError
      │  ├ ConnectionNotFoundError
+     │  ├ UserTokenMissingError
      │  └ ConflictError
      ├ DeliveryError           a webhook that is refused
      │  ├ SignatureMissingError
@@ -89,6 +90,15 @@ class ConnectionNotFoundError(RequestError):
     def __init__(self, connection_id: ConnectionId) -> None:
         self.connection_id = connection_id
         super().__init__(f"No connection {connection_id!r}: `slack-mcp connections list` shows those that exist.")
+
+
+class UserTokenMissingError(RequestError):
+    """The connection has no user token, and Slack does this for no bot token."""
+
+    code = "user_token_missing"
+
+    def __init__(self) -> None:
+        super().__init__("Slack does this only with a user token (xoxp-…), and the connection has none.")
 
 
 class ConflictError(RequestError):

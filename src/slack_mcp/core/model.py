@@ -1,7 +1,8 @@
 """The records that the rooms pass to each other."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 from slack_mcp.core.errors import SealingError
 from slack_mcp.core.ids import ChannelId, ConnectionId, EventId, TeamId, Ts, UserId
@@ -16,6 +17,61 @@ class AgentBackend(StrEnum):
     MESH = "mesh"
 
 
+class Access(IntEnum):
+    """How much a caller of the tools may do; each level includes those before it."""
+
+    READ = 1
+    WRITE = 2
+    ADMIN = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolPolicy:
+    """What the tools may do for a connection, whoever calls them. What is not allowed is refused and not listed.
+
+    Attributes:
+        is_read_only: no tool that writes.
+        allowed_tools: the only tools there are; empty means all.
+        denied_tools: never these, whatever `allowed_tools` says.
+        write_channels: the only channels that tools may write to, by id; empty means all.
+        denied_write_channels: never these.
+    """
+
+    is_read_only: bool = False
+    allowed_tools: tuple[str, ...] = ()
+    denied_tools: tuple[str, ...] = ()
+    write_channels: tuple[ChannelId, ...] = ()
+    denied_write_channels: tuple[ChannelId, ...] = ()
+
+
+class TriggerKind(StrEnum):
+    """Who is told of an event."""
+
+    MESH = "mesh"
+    HTTPS = "https"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trigger:
+    """A subscription to one kind of event of a connection.
+
+    Attributes:
+        trigger_id: unique within the connection; constant for a Mesh trigger of one event type.
+        event_type: `slack.message.received` and its neighbours.
+        secret: Mesh's callback token, or the key that signs the body (Standard Webhooks, `whsec_…`).
+        filters: values that the event's data must have, by key.
+        refused_at_ms: since when the receiver turns the deliveries away for good (401), unix milliseconds.
+    """
+
+    trigger_id: str
+    kind: TriggerKind
+    event_type: str
+    url: str
+    secret: Secret
+    filters: Mapping[str, str] = field(default_factory=dict)
+    refused_at_ms: int | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionSettings:
     """What a tenant may choose beside its credentials; kept as JSON in `slack_connections.settings`.
@@ -25,12 +81,18 @@ class ConnectionSettings:
         allowed_channels: the channels in which the bot may speak; empty means all. Direct messages are not affected.
         language: the catalogue of the bot's own sentences, `en` or `pt-BR`.
         thread_timeout_min: minutes of silence after which a thread's history is no longer sent to the agent.
+        tools: what the tools may do.
+        trigger_only: events go to the triggers, and the bot itself answers nothing.
+        show_thinking_message: the bot posts its placeholder, also when a trigger's receiver answers in its place.
     """
 
     agent: AgentBackend | None = None
     allowed_channels: tuple[ChannelId, ...] = ()
     language: str = "en"
     thread_timeout_min: int = 10
+    tools: ToolPolicy = field(default_factory=ToolPolicy)
+    trigger_only: bool = False
+    show_thinking_message: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +105,9 @@ class Connection:
         mesh_token: the last short-lived token Mesh sent with a configuration.
         mesh_api_key: the API key made from it, which does not expire.
         disabled: deliveries are acknowledged and journalled as skipped, the bot is silent.
+        user_token: of the person for whom the tools may act where Slack takes no bot token (search, unreads).
+        bot_scopes, user_scopes: what the tokens were granted; None when Slack did not say.
+        triggers: who is told of its events; read with the connection, and saved on their own.
     """
 
     connection_id: ConnectionId
@@ -69,6 +134,10 @@ class Connection:
     settings: ConnectionSettings = field(default_factory=ConnectionSettings)
     version: int = 1
     disabled: bool = False
+    user_token: Secret | None = None
+    bot_scopes: frozenset[str] | None = None
+    user_scopes: frozenset[str] | None = None
+    triggers: tuple[Trigger, ...] = ()
     configured_at: str = ""
     updated_at: str = ""
 

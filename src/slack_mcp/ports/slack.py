@@ -38,8 +38,20 @@ class SlackMessage:
     metadata: Mapping[str, Any] | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlackFile:
+    """A downloaded file.
+
+    Attributes:
+        mimetype: as the server of the file names it, without parameters.
+    """
+
+    content: bytes
+    mimetype: str
+
+
 class SlackApi(Protocol):
-    """The Web API with one connection's token."""
+    """The Web API with one token of one connection."""
 
     async def fetch_identity(self) -> SlackIdentity:
         """Return who the token is."""
@@ -67,4 +79,59 @@ class SlackApis(Protocol):
 
     def open(self, connection: Connection) -> SlackApi:
         """Return the API that carries this connection's bot token, and no other."""
+        ...
+
+    def open_as_user(self, connection: Connection) -> SlackApi:
+        """Return the API that carries this connection's user token, and no other; raises UserTokenMissingError."""
+        ...
+
+    def open_as_user(self, connection: Connection) -> SlackApi:
+        """Return the API that carries this connection's user token, and no other.
+
+        Raises:
+            UserTokenMissingError: the connection has none.
+        """
+        ...
+
+
+class SlackWeb(Protocol):
+    """Any method of the Web API, with one token of one connection."""
+
+    async def read(self, method: str, **arguments: Any) -> Mapping[str, Any]:
+        """Return the `ok: true` answer of a method that changes nothing. Arguments that are None are left out."""
+        ...
+
+    async def write(self, method: str, **arguments: Any) -> Mapping[str, Any]:
+        """Return the `ok: true` answer of a method that changes something; once begun, it is seen through.
+
+        Arguments that are None are left out.
+        """
+        ...
+
+    async def upload(self, upload_url: str, content: bytes) -> None:
+        """Send a file's bytes to the address that files.getUploadURLExternal gave."""
+        ...
+
+    async def download(self, url: str, *, max_bytes: int) -> SlackFile:
+        """Return the bytes behind a file's url_private.
+
+        Raises:
+            InvalidInputError: it is no address of Slack's files, or the file is larger than `max_bytes`.
+        """
+        ...
+
+
+class SlackWebs(Protocol):
+    """Makes the Web API of one connection, for whoever calls many methods."""
+
+    def open(self, connection: Connection) -> SlackWeb:
+        """Return the API that carries this connection's bot token, and no other."""
+        ...
+
+    def open_as_user(self, connection: Connection) -> SlackWeb:
+        """Return the API that carries this connection's user token, and no other.
+
+        Raises:
+            UserTokenMissingError: the connection has none.
+        """
         ...

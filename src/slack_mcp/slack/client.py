@@ -17,14 +17,23 @@ from slack_sdk.errors import SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
-from slack_mcp.core.errors import MissingScopeError, SlackApiError, SlackRefusedError, SlackUnavailableError
+from slack_mcp.core.errors import (
+    MissingScopeError,
+    SlackApiError,
+    SlackRefusedError,
+    SlackUnavailableError,
+    UserTokenMissingError,
+)
 from slack_mcp.core.ids import ChannelId, TeamId, Ts, UserId
 from slack_mcp.core.model import Connection
-from slack_mcp.ports.slack import SlackIdentity, SlackMessage
+from slack_mcp.core.secret import Secret
+from slack_mcp.ports.slack import SlackFile, SlackIdentity, SlackMessage
 from slack_mcp.slack.errors import render_unreadable, translate_failure
+from slack_mcp.slack.files import SlackFiles
 
 # Less than what is left of a lease when work on it has to stop: a call that has left is over before another pod looks.
 CALL_TIMEOUT_S: Final = 5.0
+FILE_TIMEOUT_S: Final = 60.0
 MAX_SOCKETS: Final = 100
 REPLIES_PER_PAGE: Final = 200
 MAX_PAGES: Final = 50
@@ -39,22 +48,38 @@ class SlackWebApis:
         session: the sockets, which all connections share.
         base_url: Slack's Web API, ends with `/`.
         call_timeout_s: the longest time for one call, waiting for a free socket included.
+        file_timeout_s: the longest time for the bytes of one file.
     """
 
     def __init__(
-        self, *, session: aiohttp.ClientSession, base_url: str, call_timeout_s: float = CALL_TIMEOUT_S
+        self,
+        *,
+        session: aiohttp.ClientSession,
+        base_url: str,
+        call_timeout_s: float = CALL_TIMEOUT_S,
+        file_timeout_s: float = FILE_TIMEOUT_S,
     ) -> None:
         self._session = session
         self._base_url = base_url
         self._call_timeout_s = call_timeout_s
+        self._file_timeout_s = file_timeout_s
         # At debug the SDK logs whole requests and answers; our own line says all that anyone may know.
         self._sdk_log = logging.getLogger(f"{__name__}.sdk")
         self._sdk_log.setLevel(logging.INFO)
 
     def open(self, connection: Connection) -> "SlackWebApi":
         """Return the API that carries this connection's bot token, and no other."""
+        return self._open(connection, connection.bot_token)
+
+    def open_as_user(self, connection: Connection) -> "SlackWebApi":
+        """Return the API that carries this connection's user token, and no other; raises UserTokenMissingError."""
+        if connection.user_token is None:
+            raise UserTokenMissingError
+        return self._open(connection, connection.user_token)
+
+    def _open(self, connection: Connection, token: Secret) -> "SlackWebApi":
         client = AsyncWebClient(
-            token=connection.bot_token.reveal(),
+            token=token.reveal(),
             base_url=self._base_url,
             session=self._session,
             logger=self._sdk_log,
@@ -62,15 +87,21 @@ class SlackWebApis:
             retry_handlers=[],
         )
         client.proxy = None  # the SDK takes one from the environment, which only the settings may read
-        return SlackWebApi(connection=connection, client=client, call_timeout_s=self._call_timeout_s)
+        files = SlackFiles(
+            session=self._session, base_url=self._base_url, token=token, call_timeout_s=self._file_timeout_s
+        )
+        return SlackWebApi(connection=connection, client=client, files=files, call_timeout_s=self._call_timeout_s)
 
 
 class SlackWebApi:
-    """The Web API with one connection's token; see `ports.slack.SlackApi`."""
+    """The Web API with one token; see `ports.slack.SlackApi` and `ports.slack.SlackWeb`."""
 
-    def __init__(self, *, connection: Connection, client: AsyncWebClient, call_timeout_s: float) -> None:
+    def __init__(
+        self, *, connection: Connection, client: AsyncWebClient, files: SlackFiles, call_timeout_s: float
+    ) -> None:
         self._connection = connection
         self._client = client
+        self._files = files
         self._call_timeout_s = call_timeout_s
 
     async def fetch_identity(self) -> SlackIdentity:
@@ -110,6 +141,22 @@ class SlackWebApi:
         """Replace a message's text. Source: https://docs.slack.dev/reference/methods/chat.update."""
         body: dict[str, Any] = {"channel": channel_id, "ts": ts, "text": text, "link_names": False}
         await self._call("chat.update", json=body if metadata is None else body | {"metadata": dict(metadata)})
+
+    async def read(self, method: str, **arguments: Any) -> Mapping[str, Any]:
+        """Return the answer of a method that changes nothing."""
+        return _get_data(await self._call(method, params=_drop_none(arguments)))
+
+    async def write(self, method: str, **arguments: Any) -> Mapping[str, Any]:
+        """Return the answer of a method that changes something."""
+        return _get_data(await self._call(method, json=_drop_none(arguments)))
+
+    async def upload(self, upload_url: str, content: bytes) -> None:
+        """Send a file's bytes to where Slack said."""
+        await self._files.upload(upload_url, content)
+
+    async def download(self, url: str, *, max_bytes: int) -> SlackFile:
+        """Return the bytes of a file."""
+        return await self._files.download(url, max_bytes=max_bytes)
 
     async def fetch_own_replies(self, channel_id: ChannelId, thread_ts: Ts, *, oldest: Ts) -> Sequence[SlackMessage]:
         """Return the bot's own messages of the thread from `oldest` on, none when there is no such thread.
@@ -220,6 +267,15 @@ async def open_slack_apis(
         trust_env=False,
     ) as session:
         yield SlackWebApis(session=session, base_url=base_url, call_timeout_s=call_timeout_s)
+
+
+def _drop_none(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in arguments.items() if value is not None}
+
+
+def _get_data(answer: AsyncSlackResponse) -> Mapping[str, Any]:
+    data = answer.data
+    return data if isinstance(data, dict) else {}
 
 
 def _read_scopes(headers: Mapping[str, str]) -> frozenset[str] | None:

@@ -1,6 +1,7 @@
 """Connections in the database: secrets sealed on the way in and opened on the way out, every change announced."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -16,9 +17,21 @@ from slack_mcp.core.secret import Secret
 from slack_mcp.sealing import Sealer
 from slack_mcp.store.announcements import announce_change
 from slack_mcp.store.database import Database
-from slack_mcp.store.schema import connections, turns
+from slack_mcp.store.schema import answers, api_keys, connections, questions, threads, triggers, turns
+from slack_mcp.store.triggers import open_trigger
 
-SECRET_COLUMNS: Final = ("bot_token", "signing_secret", "mesh_token", "mesh_api_key", "previous_signing_secret")
+# What goes with a connection. Its unfinished events end as skipped when they are claimed; its audit stays as long as
+# any, for it tells what was done in the workspace.
+OF_A_CONNECTION: Final = (turns, threads, triggers, questions, answers, api_keys)
+SECRET_COLUMNS: Final = (
+    "bot_token",
+    "signing_secret",
+    "mesh_token",
+    "mesh_api_key",
+    "previous_signing_secret",
+    "user_token",
+)
+SCOPE_COLUMNS: Final = ("bot_scopes", "user_scopes")
 PLAIN_COLUMNS: Final = (
     "organization_id",
     "mesh_url",
@@ -72,7 +85,10 @@ class SqlConnectionStore:
         async with self._database.reading() as database:
             statement = select(connections).where(connections.c.connection_id == connection_id)
             row = (await database.execute(statement)).mappings().one_or_none()
-        return None if row is None else self._open(row)
+            if row is None:
+                return None
+            held = (await database.execute(select(triggers).where(triggers.c.connection_id == connection_id))).mappings()
+            return replace(self._open(row), triggers=tuple(open_trigger(self._sealer, each) for each in held))
 
     async def load_connection_ids_of_team(self, team_id: TeamId) -> Sequence[tuple[ConnectionId, str | None]]:
         """Return (connection_id, api_app_id or None) of each connection of a workspace, by id."""
@@ -130,10 +146,11 @@ class SqlConnectionStore:
         return saved
 
     async def remove_connection(self, connection_id: ConnectionId) -> bool:
-        """Delete the connection, its turns and its secrets, and announce it. False when there was none."""
+        """Delete the connection with all that is kept for it, and announce it. False when there was none."""
         change = ConnectionChange(connection_id=connection_id, version=None)
         async with self._database.transaction() as database:
-            await database.execute(delete(turns).where(turns.c.connection_id == connection_id))
+            for table in OF_A_CONNECTION:
+                await database.execute(delete(table).where(table.c.connection_id == connection_id))
             result = await database.execute(delete(connections).where(connections.c.connection_id == connection_id))
             await announce_change(database, change)
         self._announce(change)
@@ -148,6 +165,9 @@ class SqlConnectionStore:
             values[name] = (
                 None if secret is None else self._sealer.seal(connection.connection_id, name, secret.reveal())
             )
+        for name in SCOPE_COLUMNS:
+            scopes: frozenset[str] | None = getattr(connection, name)
+            values[name] = None if scopes is None else ",".join(sorted(scopes))
         return values | {
             "connection_id": connection.connection_id,
             "settings": msgspec.json.encode(connection.settings).decode(),
@@ -163,15 +183,21 @@ class SqlConnectionStore:
             name: None if row[name] is None else Secret(self._sealer.open(connection_id, name, row[name]))
             for name in SECRET_COLUMNS
         }
+        scopes = {name: _read_scopes(row[name]) for name in SCOPE_COLUMNS}
         ids = {"team_id": _wrap(TeamId, row["team_id"]), "bot_user_id": _wrap(UserId, row["bot_user_id"])}
         return Connection(
-            **{**plain, **secrets, **ids},
+            **{**plain, **secrets, **scopes, **ids},
             connection_id=connection_id,
             settings=_parse_settings(row["settings"]),
             version=row["version"],
             configured_at=row["configured_at"],
             updated_at=row["updated_at"],
         )
+
+
+def _read_scopes(text: str | None) -> frozenset[str] | None:
+    """Return the granted scopes, None when they are not known."""
+    return None if text is None else frozenset(text.split(",")) - {""}
 
 
 def _wrap(kind: Callable[[str], Any], value: str | None) -> Any:

@@ -55,6 +55,9 @@ connections = Table(
     Column("settings", Text, nullable=False, server_default=text("'{}'")),
     Column("version", BigInteger, nullable=False, server_default=text("1")),
     Column("disabled", Boolean, nullable=False, server_default=false()),
+    Column("user_token", Text),
+    Column("bot_scopes", Text),
+    Column("user_scopes", Text),
     Index("idx_slack_connections_team_id", "team_id"),
     Index("idx_slack_connections_updated_at", "updated_at"),
     Index("idx_slack_connections_organization_id", "organization_id"),
@@ -145,4 +148,88 @@ turns = Table(
     Column("updated_at_ms", BigInteger, nullable=False),
     Index("idx_slack_turns_thread", "connection_id", "channel_id", "thread_ts", "message_ts"),
     Index("idx_slack_turns_updated_at", "updated_at_ms"),
+)
+
+api_keys = Table(
+    "slack_api_keys",
+    metadata,
+    Column("key_id", Text, primary_key=True),
+    Column("connection_id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("key_hash", Text, nullable=False),
+    Column("access", Text, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("expires_at_ms", BigInteger),
+    Column("revoked_at_ms", BigInteger),
+    Index("idx_slack_api_keys_connection", "connection_id"),
+)
+
+audit = Table(
+    "slack_audit",
+    metadata,
+    Column("id", Key, primary_key=True, autoincrement=True),
+    Column("connection_id", Text, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("tool", Text, nullable=False),
+    Column("target", Text),
+    Column("result", Text, nullable=False),
+    Index("idx_slack_audit_connection", "connection_id", "id"),
+    Index("idx_slack_audit_at", "at_ms"),
+    sqlite_autoincrement=True,
+)
+
+triggers = Table(
+    "slack_triggers",
+    metadata,
+    Column("connection_id", Text, primary_key=True),
+    Column("trigger_id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("event_type", Text, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("secret", Text, nullable=False),
+    Column("filters", Text, nullable=False, server_default=text("'{}'")),
+    Column("refused_at_ms", BigInteger),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("updated_at_ms", BigInteger, nullable=False),
+)
+
+questions = Table(
+    "slack_questions",
+    metadata,
+    Column("connection_id", Text, primary_key=True),
+    Column("question_id", Text, primary_key=True),
+    Column("channel_id", Text, nullable=False),
+    Column("thread_ts", Text),
+    Column("message_ts", Text),
+    Column("asked_by", Text, nullable=False),
+    Column("content", Text, nullable=False),
+    Column("answerers", Text, nullable=False, server_default=text("'[]'")),
+    Column("quorum", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("expires_at_ms", BigInteger, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("updated_at_ms", BigInteger, nullable=False),
+    Index("idx_slack_questions_updated_at", "updated_at_ms"),
+)
+
+answers = Table(
+    "slack_answers",
+    metadata,
+    Column("connection_id", Text, primary_key=True),
+    Column("question_id", Text, primary_key=True),
+    Column("user_id", Text, primary_key=True),
+    Column("answer", Text, nullable=False),
+    Column("answered_at_ms", BigInteger, nullable=False),
+)
+
+threads = Table(
+    "slack_threads",
+    metadata,
+    Column("connection_id", Text, primary_key=True),
+    Column("channel_id", Text, primary_key=True),
+    Column("thread_ts", Text, primary_key=True),
+    Column("generation", Integer, nullable=False),
+    Column("reset_at_ms", BigInteger, nullable=False),
+    Index("idx_slack_threads_reset_at", "reset_at_ms"),
 )

@@ -40,6 +40,7 @@ TABLE: Final[Mapping[type[SlackMcpError], Row]] = MappingProxyType(
         errors.ConnectionNotFoundError: Row(
             "Fill in and save the connection's settings in Mesh.", "This connection is not configured yet."
         ),
+        errors.UserTokenMissingError: Row("Add a user token to the connection's settings, or do without this."),
         errors.ConflictError: Row("Read the current state and decide again."),
         errors.SignatureMissingError: Row(OPERATOR, _NO_DELIVERY),
         errors.SignatureMismatchError: Row(OPERATOR, _NO_DELIVERY),

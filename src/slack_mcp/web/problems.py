@@ -17,6 +17,7 @@ STATUS: Final = MappingProxyType(
         errors.UnauthenticatedError: 401,
         errors.ForbiddenError: 403,
         errors.ConnectionNotFoundError: 404,
+        errors.UserTokenMissingError: 409,
         errors.ConflictError: 409,
         errors.RateLimitedError: 503,
         errors.TokenRevokedError: 502,
