@@ -147,6 +147,19 @@ class Sealer:
             return _CLEAR_BYTES + clear if clear.startswith(_FAMILY_BYTES) else clear
         return self._sealed_bytes + _encrypt(self._active, connection_id, column, clear)
 
+    def seal_all_bytes(self, column: str, clears: Sequence[tuple[ConnectionId, bytes]]) -> list[bytes]:
+        """Return what `seal_bytes` does for each; what they have in common is done once, the nonces drawn in one go."""
+        if self._active is None:
+            return [self.seal_bytes(connection_id, column, clear) for connection_id, clear in clears]
+        encrypt, header = self._active.encrypt, self._sealed_bytes
+        bound = {connection_id: _bind(connection_id, column) for connection_id in {each for each, _ in clears}}
+        chance = secrets.token_bytes(NONCE_BYTES * len(clears))
+        nonces = (chance[start : start + NONCE_BYTES] for start in range(0, len(chance), NONCE_BYTES))
+        return [
+            b"%b%b%b" % (header, nonce, encrypt(nonce, clear, bound[connection_id]))
+            for nonce, (connection_id, clear) in zip(nonces, clears, strict=True)
+        ]
+
     def open_bytes(self, connection_id: ConnectionId, column: str, stored: bytes) -> bytes:
         """Return the clear bytes of stored ones; what is not sealed comes back as it is.
 

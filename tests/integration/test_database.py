@@ -122,6 +122,35 @@ async def test_connection_that_the_server_ended_is_replaced_unnoticed(
         assert await get_pid(database) != pid
 
 
+async def test_driver_has_its_own_connection_until_the_server_ends_it(
+    postgres_url: str, admin: asyncpg.Connection
+) -> None:
+    async with open_database(make_url(postgres_url), pool_size=2) as database:
+        pid = await end_backend(database, admin)
+        second = await get_pid(database)
+        async with database.transaction() as connection:  # takes the pool's turn, and not the driver's
+            await connection.execute(text("SELECT 1"))
+        assert pid != second == await get_pid(database)
+
+
+async def test_driver_is_used_by_two_at_once_on_connections_of_their_own(postgres_url: str) -> None:
+    async with open_database(make_url(postgres_url), pool_size=2) as database:
+        async with database.driver() as one, database.driver() as other:
+            assert one.get_server_pid() != other.get_server_pid()
+        await database.ping()  # one of them is the pool's again
+
+
+async def test_connection_that_is_left_in_a_transaction_is_not_kept(url: DatabaseUrl) -> None:
+    async with open_database(url) as database:
+        await make_things(database)
+        async with database.driver() as connection:
+            await connection.execute("BEGIN")
+            await connection.execute("INSERT INTO things VALUES (1)")
+        async with database.driver() as connection:
+            assert not (connection.in_transaction if url.dialect == "sqlite" else connection.is_in_transaction())
+        assert await count_things(database) == 0
+
+
 @pytest.mark.parametrize("way", ["transaction", "reading", "driver"])
 async def test_connection_that_ends_in_the_middle_is_an_error_once(
     postgres_url: str, admin: asyncpg.Connection, way: str

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from slack_mcp.core.errors import SealingError, SettingsError
 from slack_mcp.core.ids import ConnectionId
-from slack_mcp.sealing import KeyRing, Sealer
+from slack_mcp.sealing import NONCE_BYTES, KeyRing, Sealer
 
 RING = KeyRing({"new": b"n" * 32, "old": b"o" * 32})
 SEALER = Sealer(RING)
@@ -32,6 +32,16 @@ def test_all_bytes_come_back_as_they_went_in(
     connection_id: ConnectionId, column: str, clear: bytes, sealer: Sealer
 ) -> None:
     assert sealer.open_bytes(connection_id, column, sealer.seal_bytes(connection_id, column, clear)) == clear
+
+
+@given(column=columns, clears=st.lists(st.tuples(ids, blobs)), sealer=st.sampled_from([SEALER, CLEAR]))
+def test_bytes_that_are_sealed_together_come_back_one_by_one(
+    column: str, clears: list[tuple[ConnectionId, bytes]], sealer: Sealer
+) -> None:
+    sealed = sealer.seal_all_bytes(column, clears)
+    opened = [sealer.open_bytes(place, column, each) for (place, _), each in zip(clears, sealed, strict=True)]
+    assert opened == [clear for _, clear in clears]
+    assert sealer is CLEAR or len(set(sealed)) == len(sealed)
 
 
 @given(place=st.tuples(ids, columns), other=st.tuples(ids, columns))
@@ -80,6 +90,12 @@ def test_cut_values_are_refused_or_not_sealed_at_all(length: int) -> None:
         return
     with pytest.raises(SealingError):
         SEALER.open_bytes(HERE, "payload", sealed)
+
+
+def test_no_two_of_a_batch_have_the_same_nonce() -> None:
+    header = len(b"\x00sl\x01\x03new")
+    sealed = SEALER.seal_all_bytes("payload", [(HERE, b"value")] * 100)
+    assert len({each[header : header + NONCE_BYTES] for each in sealed}) == 100
 
 
 def test_the_same_value_never_looks_the_same_twice() -> None:

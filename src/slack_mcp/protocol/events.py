@@ -260,7 +260,10 @@ def _read_channel_id(event: _WireEvent) -> ChannelId | None:
 
 def _read_team_id(wire: _WireEnvelope | _Routing) -> TeamId | None:
     """Return the workspace; for an organization-wide event that names none, the organization."""
-    candidates: list[Any] = [wire.team_id]
+    named = _word(wire.team_id)
+    if named is not None:
+        return TeamId(named)
+    candidates: list[Any] = []
     first = wire.authorizations[0] if isinstance(wire.authorizations, list) and wire.authorizations else None
     if isinstance(first, dict):
         candidates += [first.get("team_id"), wire.context_team_id, wire.enterprise_id, first.get("enterprise_id")]

@@ -68,8 +68,10 @@ _OUTDATED_SQLITE: Final = ("no such table", "no such column", "has no column")
 class Database:
     """One database, opened. Made by `open_database`."""
 
-    def __init__(self, engine: AsyncEngine, url: DatabaseUrl) -> None:
+    def __init__(self, engine: AsyncEngine, url: DatabaseUrl, *, keeps_one: bool) -> None:
         self._engine = engine
+        self._keeps_one = keeps_one
+        self._kept: tuple[AsyncConnection, Any] | None = None
         self._reader = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._url = url
         # SQLite has one writer; waiting in line here is fair, waiting inside SQLite is not.
@@ -119,8 +121,42 @@ class Database:
 
         On SQLite it is the only writer while it is held. Raises what `transaction` does.
         """
-        async with self._writing or nullcontext(), self._connect(self._engine) as connection:
-            yield (await connection.get_raw_connection()).driver_connection
+        async with self._writing or nullcontext():
+            with translate_errors():
+                connection, driver = await self._take()
+                try:
+                    yield driver
+                except BaseException:
+                    await self._give_up(connection)
+                    raise
+                await self._keep(connection, driver)
+
+    async def _take(self) -> tuple[AsyncConnection, Any]:
+        """Return the connection that was kept, or one of the pool, and the driver's own in it."""
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            if self.dialect == "sqlite" or not kept[1].is_closed():
+                return kept
+            await self._give_up(kept[0])  # the server has closed it
+        connection = await self._engine.connect()
+        return connection, (await connection.get_raw_connection()).driver_connection
+
+    async def _keep(self, connection: AsyncConnection, driver: Any) -> None:
+        """Have one connection at hand: to give it back to the pool and take it again costs more than a statement."""
+        is_open = driver.in_transaction if self.dialect == "sqlite" else driver.is_in_transaction()
+        if is_open:
+            await self._give_up(connection)  # the pool would not see it
+        elif self._keeps_one and self._kept is None:
+            self._kept = connection, driver
+        else:
+            with anyio.move_on_after(CLOSE_TIMEOUT_S, shield=True):
+                await connection.close()
+
+    async def close(self) -> None:
+        """Give back the connection that was kept."""
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            await kept[0].close()
 
     async def run_in_sqlite(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         """Return what `work` returns, run as one transaction in the SQLite connection's own thread.
@@ -140,18 +176,18 @@ class Database:
                 try:
                     yield connection
                 except BaseException:
-                    with anyio.move_on_after(CLOSE_TIMEOUT_S, shield=True):
-                        await self._clean_up(connection)
+                    await self._give_up(connection)
                     raise
 
-    async def _clean_up(self, connection: AsyncConnection) -> None:
+    async def _give_up(self, connection: AsyncConnection) -> None:
         """Roll back what was begun, also what only the driver knows of."""
-        if self.dialect == "sqlite":
-            # Its thread finishes the statement first. The connection stays: a database in memory would end with it.
+        with anyio.move_on_after(CLOSE_TIMEOUT_S, shield=True):
+            if self.dialect == "postgresql":
+                # Who knows how far it came: the driver asks the server to end the statement, and then closes.
+                await connection.invalidate()
+            # SQLite's thread finishes the statement first, and its connection stays: a database in memory would end
+            # with it.
             await connection.close()
-        else:
-            # Who knows how far it came: the driver asks the server to end the statement, and then closes.
-            await connection.invalidate()
 
     async def ping(self) -> None:
         """Return when the database answers; raises StoreUnavailableError."""
@@ -194,10 +230,14 @@ async def open_database(
         )
         event.listen(engine.sync_engine, "checkout", _check_open)
     event.listen(engine.sync_engine, "handle_error", _keep_when_cancelled)
+    # Never the only one there is.
+    has_more = pool_size > 1 if url.dialect == "postgresql" else url.sqlite_path is not None
+    database = Database(engine, url, keeps_one=has_more)
     try:
-        yield Database(engine, url)
+        yield database
     finally:
         with anyio.move_on_after(CLOSE_TIMEOUT_S, shield=True):
+            await database.close()
             await engine.dispose()
 
 
@@ -279,7 +319,7 @@ def _set_pragmas(dbapi_connection: Any, _record: object) -> None:
 
 
 def _keep_when_cancelled(context: ExceptionContext) -> None:
-    """Leave the connection of a cancelled statement to `_clean_up`.
+    """Leave the connection of a cancelled statement to `_give_up`.
 
     SQLAlchemy would cut it off at once, and the server would go on with the statement, its locks held.
     """

@@ -26,9 +26,9 @@ def to_ms(seconds: float) -> int:
     return int(seconds * MS)
 
 
-def seal_payload(sealer: Sealer, delivery: Delivery) -> bytes:
-    """Return a delivery's body as it is stored."""
-    return sealer.seal_bytes(delivery.connection_id, PAYLOAD, delivery.payload)
+def seal_payloads(sealer: Sealer, deliveries: Sequence[Delivery]) -> list[bytes]:
+    """Return the deliveries' bodies as they are stored."""
+    return sealer.seal_all_bytes(PAYLOAD, [(each.connection_id, each.payload) for each in deliveries])
 
 
 def mark_new(deliveries: Sequence[Delivery], inserted: Iterable[Sequence[Any]]) -> list[bool]:

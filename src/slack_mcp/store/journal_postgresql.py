@@ -19,7 +19,7 @@ from slack_mcp.store.journal import (
     has_lane_twice,
     mark_new,
     render_detail,
-    seal_payload,
+    seal_payloads,
     to_ms,
 )
 
@@ -52,7 +52,10 @@ WITH arrived AS MATERIALIZED (
   ) AS due ORDER BY connection_id, lane
   ON CONFLICT (connection_id, lane) DO UPDATE SET ready_at_ms = slack_lanes.ready_at_ms
 )
-SELECT connection_id, event_id FROM journalled
+SELECT count(*) AS new,
+  CASE WHEN count(*) < cardinality($1::text[]) THEN array_agg(connection_id) END AS connection_ids,
+  CASE WHEN count(*) < cardinality($1::text[]) THEN array_agg(event_id) END AS event_ids
+FROM journalled
 """
 
 # The tenants that have a free lane are found by skipping through the index from one to the next, so that a busy tenant
@@ -177,19 +180,21 @@ class PostgresqlJournal:
     async def append(self, deliveries: Sequence[Delivery]) -> Sequence[bool]:
         """Write the deliveries in one transaction; True for each that is new."""
         async with self._database.driver() as connection:
-            inserted = await connection.fetch(
+            row = await connection.fetchrow(
                 APPEND,
                 [each.connection_id for each in deliveries],
                 [each.event_id for each in deliveries],
                 [each.lane for each in deliveries],
                 [each.event_type for each in deliveries],
-                [seal_payload(self._sealer, each) for each in deliveries],
+                seal_payloads(self._sealer, deliveries),
                 [each.retry_num for each in deliveries],
                 [each.retry_reason for each in deliveries],
                 [each.skip_reason for each in deliveries],
                 self._pod_id,
             )
-        return mark_new(deliveries, inserted)
+        if row["new"] == len(deliveries):
+            return [True] * len(deliveries)
+        return mark_new(deliveries, zip(row["connection_ids"] or (), row["event_ids"] or (), strict=True))
 
     async def claim(
         self, pod_id: PodId, *, max_lanes: int, lanes_per_connection: int, lease_s: float, events_per_lane: int

@@ -19,7 +19,7 @@ from slack_mcp.store.journal import (
     has_lane_twice,
     mark_new,
     render_detail,
-    seal_payload,
+    seal_payloads,
     to_ms,
 )
 
@@ -32,8 +32,8 @@ INSERT INTO slack_events (connection_id, event_id, lane, event_type, payload, st
                           received_by, received_at_ms, reason, finished_at_ms)
 VALUES {rows} ON CONFLICT (connection_id, event_id) DO NOTHING
 """
-LAST_ID: Final = "SELECT coalesce(max(id), 0) FROM slack_events"
-INSERTED: Final = "SELECT connection_id, event_id FROM slack_events WHERE id > ?"
+# New rows have the largest numbers: those of AUTOINCREMENT only grow.
+INSERTED: Final = "SELECT connection_id, event_id FROM slack_events ORDER BY id DESC LIMIT ?"
 OPEN_LANE: Final = """
 INSERT INTO slack_lanes (connection_id, lane, ready_at_ms) VALUES (?, ?, ?) ON CONFLICT (connection_id, lane) DO NOTHING
 """
@@ -116,27 +116,34 @@ class SqliteJournal:
     async def append(self, deliveries: Sequence[Delivery]) -> Sequence[bool]:
         """Write the deliveries in one transaction; True for each that is new."""
         now_ms = self._now_ms()
-        values = [value for each in deliveries for value in self._render_event(each, now_ms)]
+        payloads = seal_payloads(self._sealer, deliveries)
+        values = [
+            value
+            for each, payload in zip(deliveries, payloads, strict=True)
+            for value in self._render_event(each, payload, now_ms)
+        ]
         statement = APPEND.format(rows=", ".join([_NEW_EVENT] * len(deliveries)))
 
         def work(connection: Connection) -> list[bool]:
-            (last_id,) = connection.execute(LAST_ID).fetchone()
-            # Without RETURNING: the thread would hand the interpreter over and wait for it again for every row.
-            if connection.execute(statement, values).rowcount == len(deliveries):
-                is_new = [True] * len(deliveries)
+            # As few statements as can be, and no RETURNING: for each, and for each row that one returns, the thread
+            # hands the interpreter over and waits for it again.
+            inserted = connection.execute(statement, values).rowcount
+            if inserted == len(deliveries):
+                is_new = [True] * inserted
             else:
-                is_new = mark_new(deliveries, connection.execute(INSERTED, (last_id,)).fetchall())
+                is_new = mark_new(deliveries, connection.execute(INSERTED, (inserted,)).fetchall())
             lanes = dict.fromkeys(
                 (each.connection_id, each.lane)
                 for each, is_one in zip(deliveries, is_new, strict=True)
                 if is_one and each.skip_reason is None
             )
-            connection.executemany(OPEN_LANE, [(*lane, now_ms) for lane in lanes])
+            if lanes:
+                connection.executemany(OPEN_LANE, [(*lane, now_ms) for lane in lanes])
             return is_new
 
         return await self._database.run_in_sqlite(work)
 
-    def _render_event(self, delivery: Delivery, now_ms: int) -> tuple[Any, ...]:
+    def _render_event(self, delivery: Delivery, payload: bytes, now_ms: int) -> tuple[Any, ...]:
         """Return the parameters of one new row."""
         is_skipped = delivery.skip_reason is not None
         return (
@@ -144,7 +151,7 @@ class SqliteJournal:
             delivery.event_id,
             delivery.lane,
             delivery.event_type,
-            seal_payload(self._sealer, delivery),
+            payload,
             EventState.SKIPPED if is_skipped else EventState.RECEIVED,
             delivery.retry_num,
             delivery.retry_reason,

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol, cast
 
 import structlog
 
-from slack_mcp.core.errors import InternalError, SlackMcpError
+from slack_mcp.core.errors import InternalError, OverloadedError, SlackMcpError
 from slack_mcp.protocol.http import MAX_REQUEST_BYTES, NotPlainError, Post, read_post
 from slack_mcp.web.intake import ACCEPTED, JSON, Answer, Intake, refuse
 from slack_mcp.web.problems import render_problem
@@ -72,6 +72,8 @@ class FrontProtocol(asyncio.Protocol):
         self._is_closing = False
         self._is_read_paused = False
         self._is_write_paused = False
+        self._accepted = b""
+        self._accepted_headers: list[tuple[bytes, bytes]] | None = None
         self._active_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._patience: asyncio.TimerHandle | None = None
@@ -149,6 +151,8 @@ class FrontProtocol(asyncio.Protocol):
                 self._start(partial(self._answer_slowly, name, post))
             else:
                 commit.add_done_callback(partial(self._answer_committed, name))
+        except OverloadedError as error:
+            self._respond(refuse(error, name))
         except Exception:  # noqa: BLE001 - logged, and the caller is told
             self._crash()
 
@@ -181,7 +185,7 @@ class FrontProtocol(asyncio.Protocol):
         transport = self.transport
         if transport is None or transport.is_closing():
             return
-        transport.write(render_answer(answer, self._server_state.default_headers, closes=self._is_closing))
+        transport.write(self._render(answer))
         if self._is_closing:
             transport.close()
             return
@@ -189,6 +193,15 @@ class FrontProtocol(asyncio.Protocol):
         if self._buffer:
             self._resume_reading()
             self._loop.call_soon(self._advance)
+
+    def _render(self, answer: Answer) -> bytes:
+        """Return the bytes of an answer: the same for nearly all until the server makes new headers, each second."""
+        headers = self._server_state.default_headers
+        if answer is not ACCEPTED or self._is_closing:
+            return render_answer(answer, headers, closes=self._is_closing)
+        if self._accepted_headers is not headers:
+            self._accepted, self._accepted_headers = render_answer(answer, headers, closes=False), headers
+        return self._accepted
 
     def _resume_reading(self) -> None:
         if self._is_read_paused and len(self._buffer) <= MAX_REQUEST_BYTES and self.transport is not None:

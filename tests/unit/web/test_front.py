@@ -8,6 +8,7 @@ from typing import Any
 import anyio.lowlevel
 import pytest
 
+from slack_mcp.core.errors import OverloadedError, SlackMcpError
 from slack_mcp.web.front import FrontProtocol, render_answer
 from slack_mcp.web.intake import JSON, Answer
 
@@ -39,8 +40,11 @@ class FakeIntake:
 
     def __init__(self) -> None:
         self.commits: list[Future[bool]] = []
+        self.refusal: SlackMcpError | None = None
 
     def begin(self, *_delivery: object) -> Future[bool]:
+        if self.refusal is not None:
+            raise self.refusal
         self.commits.append(asyncio.get_running_loop().create_future())
         return self.commits[-1]
 
@@ -134,6 +138,32 @@ async def test_a_delivery_that_is_whole_is_not_handed_over_when_patience_would_e
     assert patience is not None
     front.data_received(POST[10:])
     assert patience.cancelled()
+    front.connection_lost(None)
+
+
+async def test_a_delivery_for_which_there_is_no_room_is_refused_at_once_and_the_next_one_is_taken() -> None:
+    line = Line()
+    front = line.connect()
+    line.intake.refusal = OverloadedError("full")
+    front.data_received(POST)
+    assert [answer.partition(b"\r\n")[0] for answer in line.transport.written] == [b"HTTP/1.1 503 Service Unavailable"]
+    line.intake.refusal = None
+    front.data_received(POST)
+    assert (len(line.intake.commits), line.transport.is_closed) == (1, False)
+    front.connection_lost(None)
+
+
+async def test_every_answer_has_the_headers_of_its_moment() -> None:
+    line = Line()
+    front = line.connect()
+    for date in (b"Mon", b"Mon", b"Tue"):
+        line.state.default_headers = [(b"date", date)]
+        front.data_received(POST)
+        line.intake.commits[-1].set_result(True)
+        await anyio.lowlevel.checkpoint()
+    assert [b"date: Tue" in answer for answer in line.transport.written] == [False, False, True]
+    assert line.transport.written[0] == line.transport.written[1]
+    front.shutdown()
     front.connection_lost(None)
 
 
