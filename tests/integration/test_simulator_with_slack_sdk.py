@@ -170,3 +170,113 @@ async def test_page_stream_carries_what_is_said(address: Address) -> None:
             async with session.post(f"{address.base_url}/demo/say", json=said) as response:
                 ts = (await response.json())["ts"]
             assert ts in (await stream.content.readuntil(b"\n\n")).decode()
+
+
+@pytest.fixture
+def ann(address: Address, simulator: Simulator) -> AsyncWebClient:
+    simulator.workspaces["T1"].add_user_token("UANN1", "xoxp-1")
+    return AsyncWebClient(token="xoxp-1", base_url=address.api_url)
+
+
+async def test_channels_with_the_stock_client(client: AsyncWebClient, simulator: Simulator) -> None:
+    simulator.workspaces["T1"].add_user("UEVE", "eve")
+    channel = (await client.conversations_create(name="plans"))["channel"]["id"]
+    await client.conversations_invite(channel=channel, users=["UANN1", "UEVE"])
+    await client.conversations_kick(channel=channel, user="UEVE")
+    await client.conversations_setTopic(channel=channel, topic="2027")
+    await client.conversations_setPurpose(channel=channel, purpose="planning")
+    await client.conversations_rename(channel=channel, name="plans-2027")
+    info = (await client.conversations_info(channel=channel, include_num_members=True))["channel"]
+    assert (info["name"], info["topic"]["value"], info["num_members"]) == ("plans-2027", "2027", 2)
+    pages = [page["members"] async for page in await client.conversations_members(channel=channel, limit=1)]
+    assert pages == [["UANN1"], ["UBOT1"]]
+    await client.conversations_mark(channel=channel, ts="1.2")
+    await client.conversations_archive(channel=channel)
+    listed = await client.conversations_list(types=["public_channel", "private_channel"], exclude_archived=True)
+    assert [each["id"] for each in listed["channels"]] == ["C1"]
+    await client.conversations_unarchive(channel=channel)
+    await client.conversations_leave(channel=channel)
+    await client.conversations_join(channel=channel)
+    mine = await client.users_conversations(types="public_channel")
+    assert {each["id"] for each in mine["channels"]} == {"C1", channel}
+    group = await client.conversations_open(users=["UANN1", "UEVE"], return_im=True)
+    assert group["channel"]["is_mpim"]
+    assert simulator.calls.errors == {}
+
+
+async def test_messages_to_come_and_marks_with_the_stock_client(client: AsyncWebClient, simulator: Simulator) -> None:
+    at = int(simulator.clock.now_s()) + 3600
+    made = await client.chat_scheduleMessage(channel="C1", text="later", post_at=at)
+    listed = await client.chat_scheduledMessages_list(channel="C1", oldest=str(at - 1), latest=str(at + 1))
+    assert [each["id"] for each in listed["scheduled_messages"]] == [made["scheduled_message_id"]]
+    await client.chat_deleteScheduledMessage(channel="C1", scheduled_message_id=made["scheduled_message_id"])
+    ts = (await client.chat_postMessage(channel="C1", text="x", attachments=[{"text": "y"}]))["ts"]
+    assert (await client.chat_getPermalink(channel="C1", message_ts=ts))["permalink"].endswith(ts.replace(".", ""))
+    await client.reactions_add(channel="C1", timestamp=ts, name="eyes")
+    assert (await client.reactions_get(channel="C1", timestamp=ts))["message"]["reactions"][0]["name"] == "eyes"
+    assert len((await client.reactions_list(user="UBOT1"))["items"]) == 1
+    await client.pins_add(channel="C1", timestamp=ts)
+    assert [each["message"]["ts"] for each in (await client.pins_list(channel="C1"))["items"]] == [ts]
+    await client.pins_remove(channel="C1", timestamp=ts)
+    bookmark = await client.bookmarks_add(channel_id="C1", title="Docs", type="link", link="https://example.com")
+    where = {"channel_id": "C1", "bookmark_id": bookmark["bookmark"]["id"]}
+    await client.bookmarks_edit(title="Manual", **where)
+    assert [each["title"] for each in (await client.bookmarks_list(channel_id="C1"))["bookmarks"]] == ["Manual"]
+    await client.bookmarks_remove(**where)
+    assert (await client.emoji_list())["emoji"] == {}
+    assert simulator.calls.errors == {}
+
+
+async def test_people_with_the_stock_client(client: AsyncWebClient, ann: AsyncWebClient, simulator: Simulator) -> None:
+    assert (await client.users_lookupByEmail(email="ann@example.com"))["user"]["id"] == "UANN1"
+    await ann.users_profile_set(profile={"status_text": "out"})
+    assert (await client.users_profile_get(user="UANN1"))["profile"]["status_text"] == "out"
+    assert (await client.users_getPresence(user="UANN1"))["presence"] == "active"
+    assert (await client.dnd_info(user="UANN1"))["dnd_enabled"] is False
+    group = (await client.usergroups_create(name="Team", handle="team", channels=["C1"]))["usergroup"]["id"]
+    await client.usergroups_update(usergroup=group, description="us")
+    await client.usergroups_users_update(usergroup=group, users=["UANN1"])
+    assert (await client.usergroups_users_list(usergroup=group))["users"] == ["UANN1"]
+    await client.usergroups_disable(usergroup=group)
+    await client.usergroups_enable(usergroup=group)
+    assert (await client.usergroups_list(include_count=True))["usergroups"][0]["user_count"] == 1
+    reminder = (await ann.reminders_add(text="lunch", time="60"))["reminder"]["id"]
+    assert [each["id"] for each in (await ann.reminders_list())["reminders"]] == [reminder]
+    assert simulator.calls.errors == {}
+
+
+async def test_searches_with_the_stock_client(
+    client: AsyncWebClient, ann: AsyncWebClient, simulator: Simulator
+) -> None:
+    said = simulator.say("T1", "UANN1", "C1", "<@UBOT1> the gizmo")
+    found = await ann.search_messages(query="gizmo in:#general", count=10, page=1, sort="timestamp")
+    assert [each["ts"] for each in found["messages"]["matches"]] == [said.message.ts]
+    action_token = said.envelopes[0]["event"]["assistant_thread"]["action_token"]
+    context = await client.assistant_search_context(
+        query="gizmo", action_token=action_token, content_types=["messages", "channels"]
+    )
+    assert [each["message_ts"] for each in context["results"]["messages"]] == [said.message.ts]
+    assert (await client.assistant_search_info())["is_ai_search_enabled"] is False
+    with pytest.raises(SlackApiError) as refused:
+        await client.search_messages(query="gizmo")
+    assert refused.value.response["error"] == "not_allowed_token_type"
+
+
+async def test_views_and_threads_with_the_stock_client(client: AsyncWebClient, simulator: Simulator) -> None:
+    workspace = simulator.workspaces["T1"]
+    modal = {
+        "type": "modal",
+        "title": {"type": "plain_text", "text": "Ask"},
+        "blocks": [{"type": "divider"}],
+    }
+    await client.views_publish(user_id="UANN1", view={"type": "home", "blocks": []})
+    opened = await client.views_open(trigger_id=workspace.make_trigger_id("UANN1"), view=modal)
+    pushed = await client.views_push(trigger_id=workspace.make_trigger_id("UANN1"), view=modal)
+    assert pushed["view"]["previous_view_id"] == opened["view"]["id"]
+    await client.views_update(view_id=opened["view"]["id"], hash=opened["view"]["hash"], view=modal)
+    await client.blocks_validate(view=modal)
+    await client.assistant_threads_setTitle(channel_id="C1", thread_ts="1.2", title="Questions")
+    prompts = [{"title": "Help", "message": "Help me"}]
+    await client.assistant_threads_setSuggestedPrompts(channel_id="C1", thread_ts="1.2", prompts=prompts)
+    assert workspace.thread_prompts == {("C1", "1.2"): prompts}
+    assert simulator.calls.errors == {}

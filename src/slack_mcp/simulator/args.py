@@ -65,6 +65,15 @@ class Args:
             raise SlackRefusalError("invalid_limit")
         return min(int(text), largest)
 
+    def ids(self, name: str) -> list[str]:
+        """Return ids that came as a JSON array or as text with commas; none when absent."""
+        value = self._values.get(name)
+        if isinstance(value, str):
+            if not value.startswith("["):
+                return [each.strip() for each in value.split(",") if each.strip()]
+            value = self.nested(name, list, "invalid_arguments")
+        return [str(each) for each in value] if isinstance(value, list) else []
+
     def nested(self, name: str, kind: type, error: str) -> Any:
         """Return a JSON argument of the given type, parsed when it came as text; None when absent or empty."""
         value = self._values.get(name)

@@ -1,4 +1,4 @@
-"""chat.*, reactions.* and assistant.threads.*: what the bot writes.
+"""chat.*: what the app writes.
 
 Rules and error codes: https://docs.slack.dev/reference/methods/chat.postMessage, chat.update and their neighbours.
 """
@@ -7,13 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from slack_mcp.simulator.args import Args
+from slack_mcp.simulator.blocks import MOST_BLOCKS, measure_text, validate_blocks
 from slack_mcp.simulator.model import Channel, Json, Message, SlackRefusalError
-from slack_mcp.simulator.render import render_message
+from slack_mcp.simulator.places import find_message, visible_channel
+from slack_mcp.simulator.render import render_message, render_permalink
 from slack_mcp.simulator.workspace import Workspace
 
 LONGEST_TEXT = 40_000
 LONGEST_UPDATE = 4_000
-MOST_BLOCKS = 50
+LONGEST_MARKDOWN = 12_000
+LONGEST_BLOCKS = 13_200
+MOST_ATTACHMENTS = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,28 +28,30 @@ class Answer:
     envelopes: list[Json] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """What a message is to show."""
+
+    text: str
+    blocks: list[Json] | None
+    attachments: list[Json] | None
+
+
 Method = Callable[[Workspace, Args], Answer]
 
 
 def post_message(workspace: Workspace, args: Args) -> Answer:
     """chat.postMessage."""
-    channel = _joined_channel(workspace, args)
-    text, blocks = _content(args)
-    posted = workspace.post(
-        channel,
-        text[:LONGEST_TEXT],
-        thread_ts=args.optional("thread_ts"),
-        is_broadcast=args.flag("reply_broadcast"),
-        blocks=blocks,
-        metadata=_metadata(args),
-    )
+    channel = written_channel(workspace, args)
+    content = parse_content(args)
+    posted = workspace.post(channel, content.text[:LONGEST_TEXT], **parse_options(channel, args, content))
     message = posted.message
     body: Json = {
         "channel": channel.channel_id,
         "ts": message.ts,
         "message": render_message(message, workspace.install, with_metadata=True),
     }
-    if len(text) > LONGEST_TEXT:
+    if len(content.text) > LONGEST_TEXT:
         body |= {"warning": "message_truncated", "response_metadata": {"warnings": ["message_truncated"]}}
     return Answer(body=body, envelopes=posted.envelopes)
 
@@ -53,14 +59,20 @@ def post_message(workspace: Workspace, args: Args) -> Answer:
 def update(workspace: Workspace, args: Args) -> Answer:
     """chat.update: own messages only, at most 4 000 characters."""
     message = _own_message(workspace, args, "cant_update_message")
-    text, blocks = _content(args)
-    if len(text) > LONGEST_UPDATE:
+    content = parse_content(args)
+    if len(content.text) > LONGEST_UPDATE:
         raise SlackRefusalError("msg_too_long")
-    posted = workspace.update(message, text, blocks=blocks, metadata=_metadata(args))
+    posted = workspace.update(
+        message,
+        content.text,
+        blocks=content.blocks,
+        metadata=_metadata(args),
+        attachments=content.attachments,
+    )
     body = {
         "channel": message.channel_id,
         "ts": message.ts,
-        "text": text,
+        "text": content.text,
         "message": render_message(message, workspace.install, with_metadata=True),
     }
     return Answer(body=body, envelopes=posted.envelopes)
@@ -74,75 +86,87 @@ def delete(workspace: Workspace, args: Args) -> Answer:
 
 def post_ephemeral(workspace: Workspace, args: Args) -> Answer:
     """chat.postEphemeral: shown to one member of the channel, listed by no method."""
-    channel = _joined_channel(workspace, args)
+    channel = written_channel(workspace, args)
     user_id = args.required("user")
     if user_id not in channel.members:
         raise SlackRefusalError("user_not_in_channel")
-    text, _ = _content(args)
-    note = workspace.whisper(channel, user_id, text, args.optional("thread_ts"))
+    content = parse_content(args)
+    note = workspace.whisper(channel, user_id, content.text, args.optional("thread_ts"), blocks=content.blocks)
     return Answer(body={"message_ts": note.ts})
 
 
-def add_reaction(workspace: Workspace, args: Args) -> Answer:
-    """reactions.add."""
-    users = _reaction_users(workspace, args)
-    if workspace.install.bot_user_id in users:
-        raise SlackRefusalError("already_reacted")
-    users.append(workspace.install.bot_user_id)
-    return Answer()
+def get_permalink(workspace: Workspace, args: Args) -> Answer:
+    """chat.getPermalink."""
+    channel = visible_channel(workspace, args)
+    message = find_message(channel, args.text("message_ts"))
+    return Answer(
+        body={"channel": channel.channel_id, "permalink": render_permalink(message, workspace.url)},
+    )
 
 
-def remove_reaction(workspace: Workspace, args: Args) -> Answer:
-    """reactions.remove."""
-    users = _reaction_users(workspace, args)
-    if workspace.install.bot_user_id not in users:
-        raise SlackRefusalError("no_reaction")
-    users.remove(workspace.install.bot_user_id)
-    return Answer()
-
-
-def set_status(workspace: Workspace, args: Args) -> Answer:
-    """assistant.threads.setStatus."""
-    channel = workspace.find_channel(args.required("channel_id", "channel_not_found"))
-    workspace.set_status(channel, args.required("thread_ts"), args.text("status"))
-    return Answer()
-
-
-def _joined_channel(workspace: Workspace, args: Args) -> Channel:
+def written_channel(workspace: Workspace, args: Args) -> Channel:
+    """Return the channel that a message is to go to. Raises channel_not_found, not_in_channel, is_archived."""
     wanted = args.required("channel", "channel_not_found")
-    # A user's id stands for the direct message with that user.
-    channel = workspace.open_im(wanted) if wanted in workspace.users else workspace.find_channel(wanted)
-    if workspace.install.bot_user_id not in channel.members:
+    if wanted in workspace.users:
+        return workspace.open_im(wanted)  # a user's id stands for the direct message with that user
+    channel = visible_channel(workspace, args)
+    if workspace.actor.user_id not in channel.members and not workspace.actor.may("chat:write.public"):
         raise SlackRefusalError("not_in_channel")
+    if channel.is_archived:
+        raise SlackRefusalError("is_archived")
     return channel
 
 
+def parse_content(args: Args) -> Content:
+    """Return what a message is to show. Raises SlackRefusalError no_text, msg_too_long, invalid_blocks and others."""
+    text, markdown = args.text("text"), args.text("markdown_text")
+    blocks: list[Json] | None = args.nested("blocks", list, "invalid_blocks_format")
+    attachments: list[Json] | None = args.nested("attachments", list, "invalid_attachments")
+    if markdown and (text or blocks):
+        raise SlackRefusalError("markdown_text_conflict")
+    if len(markdown) > LONGEST_MARKDOWN:
+        raise SlackRefusalError("msg_too_long")
+    if not text and not markdown and not blocks and not attachments:
+        raise SlackRefusalError("no_text")
+    if len(attachments or ()) > MOST_ATTACHMENTS:
+        raise SlackRefusalError("too_many_attachments")
+    _check_blocks(blocks or [])
+    return Content(text=text or markdown, blocks=blocks, attachments=attachments)
+
+
+def parse_options(channel: Channel, args: Args, content: Content) -> Json:
+    """Return the further arguments of `Workspace.post`. Raises SlackRefusalError thread_not_found and others."""
+    thread_ts = args.optional("thread_ts")
+    if thread_ts is not None and thread_ts not in channel.messages and thread_ts not in channel.threads:
+        raise SlackRefusalError("thread_not_found")
+    return {
+        "thread_ts": thread_ts,
+        "is_broadcast": args.flag("reply_broadcast"),
+        "blocks": content.blocks,
+        "attachments": content.attachments,
+        "unfurl_links": args.flag("unfurl_links") if args.optional("unfurl_links") else None,
+        "unfurl_media": args.flag("unfurl_media") if args.optional("unfurl_media") else None,
+        "metadata": _metadata(args),
+    }
+
+
 def _own_message(workspace: Workspace, args: Args, refusal: str) -> Message:
-    channel = workspace.find_channel(args.required("channel", "channel_not_found"))
-    message = channel.messages.get(args.text("ts"))
-    if message is None:
-        raise SlackRefusalError("message_not_found")
-    if message.bot_id != workspace.install.bot_id:
+    message = find_message(visible_channel(workspace, args), args.text("ts"))
+    if message.user_id != workspace.actor.user_id:
         raise SlackRefusalError(refusal)
     return message
 
 
-def _reaction_users(workspace: Workspace, args: Args) -> list[str]:
-    channel = workspace.find_channel(args.required("channel", "channel_not_found"))
-    message = channel.messages.get(args.required("timestamp", "bad_timestamp"))
-    if message is None:
-        raise SlackRefusalError("message_not_found")
-    return message.reactions.setdefault(args.required("name", "invalid_name"), [])
-
-
-def _content(args: Args) -> tuple[str, list[Json] | None]:
-    text = args.text("text") or args.text("markdown_text")
-    blocks: list[Json] | None = args.nested("blocks", list, "invalid_blocks_format")
-    if not text and not blocks and not args.optional("attachments"):
-        raise SlackRefusalError("no_text")
-    if blocks is not None and len(blocks) > MOST_BLOCKS:
-        raise SlackRefusalError("invalid_blocks")
-    return text, blocks
+def _check_blocks(blocks: list[Json]) -> None:
+    errors = validate_blocks(blocks, most=MOST_BLOCKS)
+    if errors:
+        # Slack names the places in words there: https://docs.slack.dev/reference/methods/chat.postMessage
+        messages = [f"[ERROR] {each['message']} [json-pointer:/blocks{each['pointer']}]" for each in errors]
+        raise SlackRefusalError(
+            "invalid_blocks", errors=[each["message"] for each in errors], response_metadata={"messages": messages}
+        )
+    if measure_text(blocks) > LONGEST_BLOCKS:
+        raise SlackRefusalError("msg_blocks_too_long")
 
 
 def _metadata(args: Args) -> Json | None:
@@ -159,8 +183,6 @@ CHAT_METHODS: dict[str, tuple[Method, str]] = {
     "chat.update": (update, "chat:write"),
     "chat.delete": (delete, "chat:write"),
     "chat.postEphemeral": (post_ephemeral, "chat:write"),
-    "reactions.add": (add_reaction, "reactions:write"),
-    "reactions.remove": (remove_reaction, "reactions:write"),
-    "assistant.threads.setStatus": (set_status, "chat:write"),
+    "chat.getPermalink": (get_permalink, ""),
 }
 """Each method with the scope it needs."""

@@ -41,37 +41,37 @@ class Control:
 
     async def say(self, request: Request) -> Response:
         """{team_id, user, channel, text, thread_ts?, deliver?} → {ts, envelopes}. `deliver` is true by default."""
-        body = await _body(request)
+        body = await read_body(request)
         workspace = self._find(body.get("team_id"))
         if workspace is None:
-            return _refuse(404, "team_not_found")
+            return refuse(404, "team_not_found")
         try:
             posted = workspace.say(
                 str(body["user"]), str(body["channel"]), str(body["text"]), body.get("thread_ts") or None
             )
         except KeyError as error:
-            return _refuse(400, f"missing {error.args[0]}")
+            return refuse(400, f"missing {error.args[0]}")
         except SlackRefusalError as error:
-            return _refuse(404, error.code)
+            return refuse(404, error.code)
         if body.get("deliver", True):
             self._simulator.deliverer.submit(workspace, posted.envelopes)
         return JSONResponse({"ts": posted.message.ts, "envelopes": posted.envelopes})
 
     async def deliver(self, request: Request) -> Response:
         """{team_id, envelope} → the delivery, once it is accepted or given up."""
-        body = await _body(request)
+        body = await read_body(request)
         workspace = self._find(body.get("team_id"))
         if workspace is None or not isinstance(body.get("envelope"), dict):
-            return _refuse(400, "team_id and envelope are needed")
+            return refuse(400, "team_id and envelope are needed")
         delivery = await self._simulator.deliverer.deliver(workspace, body["envelope"])
         return JSONResponse(render_delivery(delivery))
 
     async def wait(self, request: Request) -> Response:
         """{team_id, channel, thread_ts, count?, text?, timeout_s?} → {messages} of the bot; 408 when too few."""
-        body = await _body(request)
+        body = await read_body(request)
         workspace = self._find(body.get("team_id"))
         if workspace is None:
-            return _refuse(404, "team_not_found")
+            return refuse(404, "team_not_found")
         text, count = str(body.get("text", "")), int(body.get("count", 1))
         found: list[Message] = []
 
@@ -84,21 +84,21 @@ class Control:
             timeout_s = min(float(body.get("timeout_s", 10)), LONGEST_WAIT_S)
             await self._simulator.changes.wait_until(is_there, timeout_s=timeout_s)
         except TimeoutError:
-            return _refuse(408, "timeout")
+            return refuse(408, "timeout")
         except SlackRefusalError as error:
-            return _refuse(404, error.code)
+            return refuse(404, error.code)
         return JSONResponse({"messages": [asdict(message) for message in found]})
 
     async def messages(self, request: Request) -> Response:
         """?team_id&channel[&thread_ts] → {messages, deleted} with every revision."""
         workspace = self._find(request.query_params.get("team_id"))
         if workspace is None:
-            return _refuse(404, "team_not_found")
+            return refuse(404, "team_not_found")
         thread_ts = request.query_params.get("thread_ts")
         try:
             channel = workspace.find_channel(request.query_params.get("channel", ""))
         except SlackRefusalError as error:
-            return _refuse(404, error.code)
+            return refuse(404, error.code)
         chosen = list(channel.messages.values())
         if thread_ts is not None:
             chosen = workspace.thread(channel.channel_id, thread_ts)
@@ -139,23 +139,23 @@ class Control:
             self._simulator.faults.clear()
             return JSONResponse({})
         try:
-            self._simulator.faults.add_parsed(await _body(request))
+            self._simulator.faults.add_parsed(await read_body(request))
         except TypeError:
-            return _refuse(400, "unknown or missing field")
+            return refuse(400, "unknown or missing field")
         return JSONResponse({})
 
     async def targets(self, request: Request) -> Response:
         """{targets: [base URL]} → deliver there from now on."""
-        self._simulator.deliverer.targets = [str(each) for each in (await _body(request)).get("targets", [])]
+        self._simulator.deliverer.targets = [str(each) for each in (await read_body(request)).get("targets", [])]
         return JSONResponse({})
 
     async def workspace(self, request: Request) -> Response:
-        """{team_id, signing_secret?, bot_token?, connection_id?, is_revoked?} → changed from now on."""
-        body = await _body(request)
+        """{team_id, signing_secret?, bot_token?, connection_id?, is_revoked?, scopes?} → changed from now on."""
+        body = await read_body(request)
         workspace = self._find(body.get("team_id"))
         if workspace is None:
-            return _refuse(404, "team_not_found")
-        for name in ("signing_secret", "connection_id", "is_revoked"):
+            return refuse(404, "team_not_found")
+        for name in ("signing_secret", "connection_id", "is_revoked", "scopes"):
             if name in body:
                 setattr(workspace, name, body[name])
         if "bot_token" in body:
@@ -192,7 +192,8 @@ def render_delivery(delivery: Delivery) -> Json:
     }
 
 
-async def _body(request: Request) -> Json:
+async def read_body(request: Request) -> Json:
+    """Return the request's JSON object; an empty one when it sent none."""
     try:
         body = await request.json()
     except ValueError:
@@ -200,5 +201,6 @@ async def _body(request: Request) -> Json:
     return body if isinstance(body, dict) else {}
 
 
-def _refuse(status: int, error: str) -> JSONResponse:
+def refuse(status: int, error: str) -> JSONResponse:
+    """Return a refusal of the control API."""
     return JSONResponse({"error": error}, status_code=status)

@@ -8,10 +8,11 @@ import itertools
 import json
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlencode
 
 import anyio
 import httpx2
@@ -28,6 +29,7 @@ RETRY_DELAYS_S = (0.0, 60.0, 300.0)
 TIMEOUT_S = 3.0
 MOST_REDIRECTS = 2
 _SUCCESS = range(200, 300)
+Door = Literal["events", "commands", "interactive"]
 _HEADERS = {"Content-Type": "application/json", "User-Agent": "Slackbot 1.0 (simulated)"}
 
 
@@ -58,6 +60,27 @@ class Delivery:
     def is_accepted(self) -> bool:
         """True once an attempt got a 2xx."""
         return bool(self.attempts) and self.attempts[-1].reason is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FormAnswer:
+    """What the app answered to a command or an interaction, which Slack sends once.
+
+    Attributes:
+        status: None when there was no answer within 3 s.
+        reason: None when it was acknowledged; otherwise the person sees that it failed.
+    """
+
+    url: str
+    status: int | None
+    body: bytes
+    took_s: float
+    reason: str | None
+
+    @property
+    def is_acknowledged(self) -> bool:
+        """True for a 2xx in time."""
+        return self.reason is None
 
 
 class Deliverer:
@@ -159,14 +182,25 @@ class Deliverer:
         """
         return await self._post_in_time(workspace, body, headers or {}, url or self.next_url(workspace))
 
-    def next_url(self, workspace: Workspace) -> str:
-        """Return the URL of the next attempt."""
+    async def send_form(self, workspace: Workspace, door: Door, fields: Mapping[str, str]) -> FormAnswer:
+        """POST a command or an interaction, signed, once, and return what came of it."""
+        url = self.next_url(workspace, door)
+        body = urlencode(fields).encode()
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        attempt, _ = await self._attempt(workspace, 0, body, headers, url)
+        self._on_change()
+        return FormAnswer(
+            url=url, status=attempt.status, body=attempt.body, took_s=attempt.latency_s, reason=attempt.reason
+        )
+
+    def next_url(self, workspace: Workspace, door: Door = "events") -> str:
+        """Return the URL of the next attempt. `request_url` names the events; the other doors are beside it."""
         if workspace.request_url is not None:
-            return workspace.request_url
+            return workspace.request_url.replace("/slack/events", f"/slack/{door}")
         if not self.targets:
             raise LookupError(f"no request URL for workspace {workspace.team_id}")
         base = self.targets[next(self._turns) % len(self.targets)]
-        path = "/slack/events" if workspace.connection_id is None else f"/slack/events/{workspace.connection_id}"
+        path = f"/slack/{door}" if workspace.connection_id is None else f"/slack/{door}/{workspace.connection_id}"
         return base.rstrip("/") + path
 
     async def _try_until_accepted(self, workspace: Workspace, delivery: Delivery, body: bytes) -> None:
@@ -174,7 +208,7 @@ class Deliverer:
         for number, delay_s in enumerate((None, *RETRY_DELAYS_S)):
             if delay_s is not None:
                 await anyio.sleep(delay_s * self.time_scale)
-            attempt, may_retry = await self._attempt(workspace, number, body, headers)
+            attempt, may_retry = await self._attempt(workspace, number, body, headers, self.next_url(workspace))
             delivery.attempts.append(attempt)
             self._on_change()
             if attempt.reason is None or not may_retry:
@@ -182,9 +216,8 @@ class Deliverer:
             headers = {"X-Slack-Retry-Num": str(number + 1), "X-Slack-Retry-Reason": attempt.reason}
 
     async def _attempt(
-        self, workspace: Workspace, number: int, body: bytes, headers: dict[str, str]
+        self, workspace: Workspace, number: int, body: bytes, headers: dict[str, str], url: str
     ) -> tuple[Attempt, bool]:
-        url = self.next_url(workspace)
         at_s, start_s = self._clock.now_s(), self._clock.monotonic_s()
         status: int | None = None
         reason: str | None = None

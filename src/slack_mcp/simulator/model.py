@@ -12,7 +12,7 @@ MICROSECONDS = 1_000_000
 class SlackRefusalError(Exception):
     """A Web API answer `{ok: false, error: code}`; `details` are the further fields of that answer."""
 
-    def __init__(self, code: str, **details: str) -> None:
+    def __init__(self, code: str, **details: Any) -> None:
         super().__init__(code)
         self.code = code
         self.details = details
@@ -27,6 +27,65 @@ class User:
     real_name: str
     is_bot: bool = False
     email: str = ""
+    display_name: str = ""
+    title: str = ""
+    tz: str = "Etc/UTC"
+    tz_offset: int = 0
+    status_text: str = ""
+    status_emoji: str = ""
+    status_expiration: int = 0
+    is_deleted: bool = False
+    is_active: bool = True
+    is_do_not_disturb: bool = False
+    updated_s: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """A channel's topic or purpose."""
+
+    value: str = ""
+    creator: str = ""
+    last_set: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pin:
+    """A pinned message, and who pinned it."""
+
+    ts: str
+    created_by: str
+    created_s: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Bookmark:
+    """A link above a channel."""
+
+    bookmark_id: str
+    title: str
+    link: str
+    emoji: str
+    created_s: int
+    updated_s: int
+    updated_by: str
+
+
+@dataclass(slots=True, kw_only=True)
+class UserGroup:
+    """A user group (`@handle`) of one workspace; `disabled_s` is 0 while it is in use."""
+
+    group_id: str
+    name: str
+    handle: str
+    description: str = ""
+    channels: list[str] = field(default_factory=list)
+    users: list[str] = field(default_factory=list)
+    created_by: str = ""
+    created_s: int = 0
+    updated_by: str = ""
+    updated_s: int = 0
+    disabled_s: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +111,11 @@ class Message:
     parent_user_id: str | None = None
     is_broadcast: bool = False
     blocks: list[Json] | None = None
+    attachments: list[Json] | None = None
+    unfurl_links: bool | None = None
+    unfurl_media: bool | None = None
     metadata: Json | None = None
+    files: list[Json] = field(default_factory=list)
     edited_ts: str | None = None
     reactions: dict[str, list[str]] = field(default_factory=dict)
     revisions: list[Revision] = field(default_factory=list)
@@ -70,7 +133,11 @@ class Message:
 
 @dataclass(slots=True, kw_only=True)
 class Channel:
-    """A conversation. `top` holds what conversations.history shows, `threads` the replies by the root's ts."""
+    """A conversation.
+
+    `top` holds what conversations.history shows, `threads` the replies by the root's ts, `last_read` what each member
+    has read up to.
+    """
 
     channel_id: str
     name: str
@@ -80,6 +147,17 @@ class Channel:
     top: list[Message] = field(default_factory=list)
     threads: dict[str, list[Message]] = field(default_factory=dict)
     deleted: list[Message] = field(default_factory=list)
+    creator: str = ""
+    created_s: int = 0
+    topic: Note = Note()
+    purpose: Note = Note()
+    is_archived: bool = False
+    is_general: bool = False
+    is_ext_shared: bool = False
+    previous_names: list[str] = field(default_factory=list)
+    last_read: dict[str, str] = field(default_factory=dict)
+    pins: list[Pin] = field(default_factory=list)
+    bookmarks: dict[str, Bookmark] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +169,7 @@ class Ephemeral:
     text: str
     ts: str
     thread_ts: str | None
+    blocks: list[Json] | None = None
 
 
 def parse_ts_us(ts: str) -> int:

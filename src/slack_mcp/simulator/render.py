@@ -5,7 +5,7 @@ https://docs.slack.dev/apis/events-api/ (the envelope).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from slack_mcp.simulator.model import Channel, Json, Message, User
 
@@ -21,24 +21,43 @@ class Installation:
     bot_name: str
 
 
-def render_user(user: User, team_id: str) -> Json:
+def render_user(user: User, team_id: str, *, with_email: bool = True) -> Json:
     """Return a user object."""
-    return {
+    body: Json = {
         "id": user.user_id,
         "team_id": team_id,
         "name": user.name,
-        "real_name": user.real_name,
-        "deleted": False,
+        "deleted": user.is_deleted,
         "is_bot": user.is_bot,
         "is_app_user": False,
-        "tz": "Etc/UTC",
-        "tz_offset": 0,
-        "profile": {"display_name": user.name, "real_name": user.real_name, "email": user.email},
+        "updated": user.updated_s,
+        "profile": render_profile(user, team_id, with_email=with_email),
     }
+    if user.is_deleted:
+        return body  # a deactivated user has neither a time zone nor a name beside the profile's
+    return body | {"real_name": user.real_name, "tz": user.tz, "tz_offset": user.tz_offset}
 
 
-def render_channel(channel: Channel, install: Installation) -> Json:
-    """Return a conversation object, as the app's bot user sees it."""
+def render_profile(user: User, team_id: str, *, with_email: bool = True) -> Json:
+    """Return a user's profile; the email address is shown only to tokens with users:read.email."""
+    body: Json = {
+        "title": user.title,
+        "phone": "",
+        "real_name": user.real_name,
+        "real_name_normalized": user.real_name,
+        "display_name": user.display_name,
+        "display_name_normalized": user.display_name,
+        "status_text": user.status_text,
+        "status_emoji": user.status_emoji,
+        "status_expiration": user.status_expiration,
+        "team": team_id,
+    }
+    return body | {"email": user.email} if with_email and user.email else body
+
+
+def render_channel(channel: Channel, install: Installation, viewer: str | None = None) -> Json:
+    """Return a conversation object, as a user sees it; without one, as the app's bot user does."""
+    me = viewer or install.bot_user_id
     body: Json = {
         "id": channel.channel_id,
         "is_channel": channel.kind == "channel",
@@ -46,19 +65,26 @@ def render_channel(channel: Channel, install: Installation) -> Json:
         "is_im": channel.kind == "im",
         "is_mpim": channel.kind == "mpim",
         "is_private": channel.kind != "channel",
-        "is_archived": False,
+        "is_archived": channel.is_archived,
+        "is_shared": channel.is_ext_shared,
+        "is_ext_shared": channel.is_ext_shared,
+        "is_org_shared": False,
+        "is_general": channel.is_general,
+        "created": channel.created_s,
         "context_team_id": install.team_id,
     }
     if channel.kind == "im":
-        others = sorted(channel.members - {install.bot_user_id})
-        return body | {"user": others[0] if others else install.bot_user_id, "is_open": True}
+        others = sorted(channel.members - {me})
+        return body | {"user": others[0] if others else me, "is_open": True, "priority": 0}
     return body | {
         "name": channel.name,
         "name_normalized": channel.name,
-        "is_member": install.bot_user_id in channel.members,
+        "creator": channel.creator,
+        "is_member": me in channel.members,
         "num_members": len(channel.members),
-        "topic": {"value": "", "creator": "", "last_set": 0},
-        "purpose": {"value": "", "creator": "", "last_set": 0},
+        "topic": asdict(channel.topic),
+        "purpose": asdict(channel.purpose),
+        "previous_names": list(channel.previous_names),
     }
 
 
@@ -81,6 +107,9 @@ def render_message(
         "thread_ts": message.thread_ts,
         "parent_user_id": message.parent_user_id,
         "blocks": message.blocks,
+        "attachments": message.attachments,
+        "files": message.files or None,
+        "upload": True if message.files else None,
         "metadata": message.metadata if with_metadata else None,
         "edited": {"user": message.user_id, "ts": message.edited_ts} if message.edited_ts else None,
         "reactions": [{"name": n, "users": u, "count": len(u)} for n, u in message.reactions.items() if u] or None,
@@ -96,6 +125,12 @@ def render_message(
             "latest_reply": replies[-1].ts,
         }
     return body
+
+
+def render_permalink(message: Message, workspace_url: str) -> str:
+    """Return a message's address; a reply's leads into its thread."""
+    link = f"{workspace_url}archives/{message.channel_id}/p{message.ts.replace('.', '')}"
+    return f"{link}?thread_ts={message.thread_ts}&cid={message.channel_id}" if message.is_reply else link
 
 
 def render_bot(install: Installation) -> Json:
@@ -114,11 +149,10 @@ def render_bot(install: Installation) -> Json:
 
 def render_message_event(message: Message, kind: str, install: Installation) -> Json:
     """Return the `message` event of a new message."""
-    return render_message(message, install) | {
-        "channel": message.channel_id,
-        "event_ts": message.ts,
-        "channel_type": kind,
-    }
+    event = {"channel": message.channel_id, "event_ts": message.ts, "channel_type": kind}
+    if message.files:
+        event["subtype"] = "file_share"  # https://docs.slack.dev/reference/events/message/file_share
+    return render_message(message, install) | event
 
 
 def render_mention_event(message: Message, install: Installation) -> Json:

@@ -11,8 +11,11 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from slack_mcp.simulator.control import control_routes
+from slack_mcp.simulator.control_people import control_people_routes
+from slack_mcp.simulator.file_server import file_routes
 from slack_mcp.simulator.guard import Guard
 from slack_mcp.simulator.page import page_routes
+from slack_mcp.simulator.response_server import response_routes
 from slack_mcp.simulator.simulator import Simulator
 from slack_mcp.simulator.webapi import WebApi
 
@@ -32,7 +35,15 @@ class Address:
 def build_app(simulator: Simulator) -> ASGIApp:
     """Return the whole simulator as one ASGI app: Web API, control, page."""
     web_api = WebApi(simulator=simulator)
-    rest = Starlette(routes=[*control_routes(simulator), *page_routes(simulator)])
+    rest = Starlette(
+        routes=[
+            *control_routes(simulator),
+            *control_people_routes(simulator),
+            *page_routes(simulator),
+            *file_routes(simulator),
+            *response_routes(simulator),
+        ]
+    )
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"].startswith("/api/"):
@@ -83,4 +94,5 @@ async def serve_app(app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0) -> 
 async def serve(simulator: Simulator, *, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[Address]:
     """Serve a simulator and yield its address; port 0 takes a free one. Raises OSError when the port is taken."""
     async with serve_app(build_app(simulator), host=host, port=port) as base_url, simulator.running():
+        simulator.base_url = base_url
         yield Address(base_url=base_url)

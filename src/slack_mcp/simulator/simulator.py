@@ -8,6 +8,7 @@ from slack_mcp.simulator.calls import CallLog
 from slack_mcp.simulator.changes import Changes
 from slack_mcp.simulator.deliveries import TIMEOUT_S, Deliverer, Delivery
 from slack_mcp.simulator.faults import Faults
+from slack_mcp.simulator.gestures import Gestures
 from slack_mcp.simulator.model import Json, Message
 from slack_mcp.simulator.render import render_message
 from slack_mcp.simulator.workspace import Posted, Workspace
@@ -45,7 +46,14 @@ class Simulator:
             concurrency=concurrency,
             on_change=self.changes.notify,
         )
+        self._base_url = "http://127.0.0.1:1"
         self.workspaces: dict[str, Workspace] = {}
+        self.gestures = Gestures(
+            workspaces=self.workspaces,
+            deliverer=self.deliverer,
+            deliver_own=self.deliver_own,
+            on_change=self.changes.notify,
+        )
         self._team_by_token: dict[str, str] = {}
         for workspace in workspaces:
             self.add_workspace(workspace)
@@ -55,9 +63,21 @@ class Simulator:
         if workspace.team_id in self.workspaces or workspace.bot_token in self._team_by_token:
             raise ValueError(f"workspace {workspace.team_id} or its token is there already")
         self.workspaces[workspace.team_id] = workspace
+        workspace.shelf.base_url = self.base_url
         self._team_by_token[workspace.bot_token] = workspace.team_id
         workspace.on_change.append(self._publisher(workspace))
         return workspace
+
+    @property
+    def base_url(self) -> str:
+        """Where this simulator answers: what uploads, downloads and response URLs begin with. `serve` sets it."""
+        return self._base_url
+
+    @base_url.setter
+    def base_url(self, base_url: str) -> None:
+        self._base_url = base_url
+        for workspace in self.workspaces.values():
+            workspace.shelf.base_url = base_url
 
     def rotate_token(self, team_id: str, bot_token: str) -> None:
         """Replace a workspace's token; the old one is unknown from now on."""
@@ -67,9 +87,11 @@ class Simulator:
         self._team_by_token[bot_token] = team_id
 
     def workspace_of_token(self, token: str) -> Workspace | None:
-        """Return the workspace of a token; None for an unknown one."""
+        """Return the workspace of a bot's or a user's token; None for an unknown one."""
         team_id = self._team_by_token.get(token)
-        return None if team_id is None else self.workspaces[team_id]
+        if team_id is not None:
+            return self.workspaces[team_id]
+        return next((each for each in self.workspaces.values() if token in each.user_tokens), None)
 
     def team_of_channel(self, channel_id: str, *, preferred: Workspace | None) -> str | None:
         """Return whose channel it is; `preferred` wins where several workspaces use the same id."""

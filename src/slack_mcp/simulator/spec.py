@@ -14,7 +14,8 @@ def build_simulator(spec: Mapping[str, Any]) -> Simulator:
 
     Args:
         spec: `{workspaces: [{…arguments of Workspace…, users: [{user_id, name}], channels: [{channel_id, name?, kind?,
-            members?}]}], targets?, time_scale?, timeout_s?, concurrency?, deliver_bot_messages?}`.
+            members?}], user_tokens: [{user_id, token, scopes?}]}], targets?, time_scale?, timeout_s?, concurrency?,
+            deliver_bot_messages?}`.
 
     Raises:
         TypeError: a field is missing or unknown.
@@ -27,9 +28,12 @@ def build_simulator(spec: Mapping[str, Any]) -> Simulator:
     for described in spec.get("workspaces", ()):
         fields = dict(described)
         users, channels = fields.pop("users", ()), fields.pop("channels", ())
+        user_tokens = fields.pop("user_tokens", ())
         workspace = simulator.add_workspace(Workspace(**fields))
         for user in users:
             workspace.add_user(**user)
         for channel in channels:
             workspace.add_channel(**channel)
+        for user_token in user_tokens:
+            workspace.add_user_token(**user_token)
     return simulator

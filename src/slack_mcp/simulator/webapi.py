@@ -9,20 +9,52 @@ from typing import Any
 
 import anyio
 
+from slack_mcp.simulator.access import Actor, check_scope, check_token_type
 from slack_mcp.simulator.args import Args, parse_arguments
+from slack_mcp.simulator.assistant import ASSISTANT_METHODS
 from slack_mcp.simulator.calls import Call
+from slack_mcp.simulator.canvases import CANVAS_METHODS
+from slack_mcp.simulator.channels import CHANNEL_METHODS
 from slack_mcp.simulator.chat import CHAT_METHODS, Answer
 from slack_mcp.simulator.faults import Fault
+from slack_mcp.simulator.files import FILE_METHODS, FORM_ONLY
+from slack_mcp.simulator.lists import LIST_METHODS
+from slack_mcp.simulator.managing import MANAGING_METHODS
+from slack_mcp.simulator.marks import MARK_METHODS
 from slack_mcp.simulator.model import Json, SlackRefusalError
+from slack_mcp.simulator.people import PEOPLE_METHODS
 from slack_mcp.simulator.reading import READING_METHODS
+from slack_mcp.simulator.reminders import REMINDER_METHODS
+from slack_mcp.simulator.scheduling import SCHEDULING_METHODS
+from slack_mcp.simulator.search import SEARCH_METHODS
+from slack_mcp.simulator.search_context import CONTEXT_METHODS
 from slack_mcp.simulator.simulator import Simulator
+from slack_mcp.simulator.usergroups import USERGROUP_METHODS
+from slack_mcp.simulator.views import VIEW_METHODS
 from slack_mcp.simulator.workspace import Workspace
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-METHODS = CHAT_METHODS | READING_METHODS
+METHODS = (
+    ASSISTANT_METHODS
+    | CANVAS_METHODS
+    | CHANNEL_METHODS
+    | CHAT_METHODS
+    | CONTEXT_METHODS
+    | FILE_METHODS
+    | LIST_METHODS
+    | MANAGING_METHODS
+    | MARK_METHODS
+    | PEOPLE_METHODS
+    | READING_METHODS
+    | REMINDER_METHODS
+    | SCHEDULING_METHODS
+    | SEARCH_METHODS
+    | USERGROUP_METHODS
+    | VIEW_METHODS
+)
 LARGEST_BODY = 4 * 1024 * 1024
 NO_ANSWER = 0
 
@@ -43,7 +75,8 @@ class WebApi:
         method = scope["path"].removeprefix("/api/")
         try:
             values = parse_arguments(scope["query_string"], headers.get("content-type", ""), body)
-            refusal = None
+            is_json = body and headers.get("content-type", "").startswith("application/json")
+            refusal = SlackRefusalError("invalid_arguments") if is_json and method in FORM_ONLY else None
         except SlackRefusalError as error:
             values, refusal = {}, error
         call, workspace = self._record(method, headers, values)
@@ -53,7 +86,8 @@ class WebApi:
         answer: Json = {"ok": False, "error": refusal.code} if refusal else self._run(call, workspace)
         if fault is not None and fault.is_late and not await self._fail(fault, call, receive, send):
             return
-        extra = {"x-oauth-scopes": workspace.scopes} if workspace is not None else {}
+        actor = workspace.actor_of_token(call.token) if workspace is not None else None
+        extra = {"x-oauth-scopes": actor.scopes} if actor is not None else {}
         self._finish(call, 200, answer.get("error"))
         await _answer(send, 200, json.dumps(answer).encode(), extra)
 
@@ -77,8 +111,12 @@ class WebApi:
     def _run(self, call: Call, workspace: Workspace | None) -> Json:
         try:
             run, scope = METHODS.get(call.method, (_refuse_unknown, ""))
-            allowed = _check_token(call, workspace, scope)
-            answer = run(allowed, Args(call.args))
+            allowed, actor = _check_token(call, workspace)
+            check_token_type(actor, call.method)
+            place = allowed.channels.get(str(call.args.get("channel") or call.args.get("channel_id") or ""))
+            check_scope(actor, scope, place.kind if place is not None else None)
+            with allowed.acting_as(actor):
+                answer = run(allowed, Args(call.args))
         except SlackRefusalError as error:
             return {"ok": False, "error": error.code} | error.details
         self._simulator.deliver_own(allowed, answer.envelopes)
@@ -109,16 +147,15 @@ def _refuse_unknown(_workspace: Workspace, _args: Args) -> Answer:
     raise SlackRefusalError("unknown_method")
 
 
-def _check_token(call: Call, workspace: Workspace | None, scope: str) -> Workspace:
+def _check_token(call: Call, workspace: Workspace | None) -> tuple[Workspace, Actor]:
     if not call.token:
         raise SlackRefusalError("not_authed")
-    if workspace is None:
+    actor = workspace.actor_of_token(call.token) if workspace is not None else None
+    if workspace is None or actor is None:
         raise SlackRefusalError("invalid_auth")
-    if workspace.is_revoked:
+    if workspace.is_revoked or actor.is_revoked:
         raise SlackRefusalError("token_revoked")
-    if scope and scope not in workspace.scopes.split(","):
-        raise SlackRefusalError("missing_scope", needed=scope, provided=workspace.scopes)
-    return workspace
+    return workspace, actor
 
 
 async def _read_body(receive: Receive) -> bytes | None:

@@ -3,10 +3,16 @@
 import itertools
 import secrets
 from bisect import bisect_left
-from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from hashlib import blake2b
+from typing import Any, NamedTuple
 
 from slack_mcp.core.clock import Clock, SystemClock
+from slack_mcp.simulator import acts
+from slack_mcp.simulator.access import Actor
+from slack_mcp.simulator.artifacts import File, Share, Shelf, new_id
+from slack_mcp.simulator.keeping import Reminder, Scheduled, Views
 from slack_mcp.simulator.model import (
     MICROSECONDS,
     Action,
@@ -18,6 +24,7 @@ from slack_mcp.simulator.model import (
     Revision,
     SlackRefusalError,
     User,
+    UserGroup,
     render_ts,
 )
 from slack_mcp.simulator.render import (
@@ -29,10 +36,23 @@ from slack_mcp.simulator.render import (
     render_message,
     render_message_event,
 )
+from slack_mcp.simulator.tickets import Tickets
 
 ALL_SCOPES = (
     "app_mentions:read,assistant:write,channels:history,channels:read,chat:write,groups:history,groups:read,"
-    "im:history,im:read,im:write,mpim:history,mpim:read,reactions:write,users:read,users:read.email"
+    "im:history,im:read,im:write,mpim:history,mpim:read,reactions:write,users:read,users:read.email,"
+    "canvases:read,canvases:write,commands,files:read,files:write,lists:read,lists:write,"
+    "bookmarks:read,bookmarks:write,channels:join,channels:manage,dnd:read,emoji:read,groups:write,mpim:write,"
+    "pins:read,pins:write,reactions:read,search:read.files,search:read.public,search:read.users,"
+    "usergroups:read,usergroups:write,users.profile:read"
+)
+ALL_USER_SCOPES = (
+    "bookmarks:read,bookmarks:write,canvases:read,canvases:write,channels:history,channels:read,channels:write,"
+    "chat:write,dnd:read,emoji:read,files:read,files:write,groups:history,groups:read,groups:write,im:history,im:read,"
+    "im:write,lists:read,lists:write,mpim:history,mpim:read,mpim:write,pins:read,pins:write,reactions:read,"
+    "reactions:write,reminders:read,reminders:write,search:read,search:read.files,search:read.im,search:read.mpim,"
+    "search:read.private,search:read.public,search:read.users,usergroups:read,usergroups:write,users.profile:read,"
+    "users.profile:write,users:read,users:read.email"
 )
 _PROCESS = secrets.token_hex(3).upper()
 _EVENT_NUMBERS = itertools.count(1)
@@ -97,13 +117,93 @@ class Workspace:
         self.status_history: list[tuple[str, str, str]] = []
         self.on_change: list[Callable[[str, Message], None]] = []
         self._clock = clock or SystemClock()
+        self.shelf = Shelf(team_id=team_id, team_url=self.url)
+        self.tickets = Tickets(clock=self._clock)
+        self.trigger_users: dict[str, str] = {}
+        self.user_tokens: dict[str, Actor] = {}
+        self.usergroups: dict[str, UserGroup] = {}
+        self.scheduled: dict[str, Scheduled] = {}
+        self.reminders: dict[str, Reminder] = {}
+        self.emoji: dict[str, str] = {}
+        self.views = Views()
+        self.thread_titles: dict[tuple[str, str], str] = {}
+        self.thread_prompts: dict[tuple[str, str], list[Json]] = {}
+        self.is_ai_search_enabled = False
+        self._actor: Actor | None = None
+        self._action_key = secrets.token_bytes(16)
         self._last_us = 0
         self.add_user(bot_user_id, bot_name, is_bot=True)
 
-    def add_user(self, user_id: str, name: str, *, real_name: str = "", is_bot: bool = False) -> User:
-        """Add a user and return it."""
-        email = f"{name}@example.com"
-        user = User(user_id=user_id, name=name, real_name=real_name or name, is_bot=is_bot, email=email)
+    @property
+    def url(self) -> str:
+        """The workspace's own address, which its permalinks begin with."""
+        return f"https://{self.team_name.lower().replace(' ', '-')}.slack.com/"
+
+    @property
+    def bot(self) -> Actor:
+        """The app's bot user, who holds the bot token."""
+        return Actor(user_id=self.install.bot_user_id, scopes=self.scopes, is_bot=True)
+
+    @property
+    def actor(self) -> Actor:
+        """Who acts: the caller while a Web API call runs, the app's bot user otherwise."""
+        return self._actor or self.bot
+
+    @contextmanager
+    def acting_as(self, actor: Actor) -> Iterator[None]:
+        """Let somebody act while the context is open. What is done in it must not wait."""
+        previous, self._actor = self._actor, actor
+        try:
+            yield
+        finally:
+            self._actor = previous
+
+    def add_user_token(self, user_id: str, token: str, scopes: str = ALL_USER_SCOPES) -> Actor:
+        """Let the app act for a person with a token `xoxp-…`.
+
+        Returns:
+            The token's holder, whose fields may be changed at any time.
+
+        Raises:
+            SlackRefusalError: user_not_found.
+        """
+        if user_id not in self.users:
+            raise SlackRefusalError("user_not_found")
+        self.user_tokens[token] = Actor(user_id=user_id, scopes=scopes)
+        return self.user_tokens[token]
+
+    def actor_of_token(self, token: str) -> Actor | None:
+        """Return who holds a token of this workspace; None for an unknown one."""
+        return self.bot if token == self.bot_token else self.user_tokens.get(token)
+
+    def add_user(
+        self,
+        user_id: str,
+        name: str,
+        *,
+        real_name: str = "",
+        is_bot: bool = False,
+        email: str | None = None,
+        display_name: str | None = None,
+        title: str = "",
+        tz: str = "Etc/UTC",
+        tz_offset: int = 0,
+        is_deleted: bool = False,
+    ) -> User:
+        """Add a user and return it. Without an email address and a display name they come from the name."""
+        user = User(
+            user_id=user_id,
+            name=name,
+            real_name=real_name or name,
+            is_bot=is_bot,
+            email=f"{name}@example.com" if email is None else email,
+            display_name=name if display_name is None else display_name,
+            title=title,
+            tz=tz,
+            tz_offset=tz_offset,
+            is_deleted=is_deleted,
+            updated_s=int(self._clock.now_s()),
+        )
         self.users[user_id] = user
         return user
 
@@ -112,25 +212,118 @@ class Workspace:
     ) -> Channel:
         """Add a channel and return it. Without `members` everybody who is there now, the bot too, is in it."""
         joined = set(self.users) if members is None else set(members)
-        channel = Channel(channel_id=channel_id, name=name or channel_id.lower(), kind=kind, members=joined)
+        channel = Channel(
+            channel_id=channel_id,
+            name=name or channel_id.lower(),
+            kind=kind,
+            members=joined,
+            created_s=int(self._clock.now_s()),
+        )
         self.channels[channel_id] = channel
         return channel
 
     def open_im(self, user_id: str) -> Channel:
-        """Return the direct-message channel of a user with the bot, made when there is none yet."""
+        """Return the direct-message channel of a user with who acts, made when there is none yet."""
         if user_id not in self.users:
             raise SlackRefusalError("user_not_found")
+        me = self.actor.user_id
         channel_id = f"D{user_id[1:]}"
-        if channel_id in self.channels:
-            return self.channels[channel_id]
-        return self.add_channel(channel_id, kind="im", members={user_id, self.install.bot_user_id})
+        if me == self.install.bot_user_id:
+            return self.channels.get(channel_id) or self.add_channel(channel_id, kind="im", members={user_id, me})
+        if user_id == self.install.bot_user_id:
+            channel_id = f"D{me[1:]}"
+        else:
+            channel_id = "D" + "X".join(sorted((me[1:], user_id[1:])))
+        return self.channels.get(channel_id) or self.add_channel(channel_id, kind="im", members={user_id, me})
 
-    def say(self, user: str, channel: str, text: str, thread_ts: str | None = None) -> Posted:
+    def open_mpim(self, user_ids: Iterable[str]) -> Channel:
+        """Return the group conversation of several users with who acts, made when there is none yet."""
+        members = {self.actor.user_id, *user_ids}
+        if not members <= self.users.keys():
+            raise SlackRefusalError("user_not_found")
+        for channel in self.channels.values():
+            if channel.kind == "mpim" and channel.members == members:
+                return channel
+        names = "--".join(sorted(self.users[each].name for each in members))
+        return self.add_channel(new_id("C"), f"mpdm-{names}-1", kind="mpim", members=members)
+
+    def join(self, user: str, channel: str) -> list[Json]:
+        """Let a person join a channel; return the envelopes. Like all that people do, it delivers nothing by itself."""
+        return acts.join(self, self.find_channel(channel), user)
+
+    def leave(self, user: str, channel: str) -> list[Json]:
+        """Let a person leave a channel; return the envelopes."""
+        return acts.leave(self, self.find_channel(channel), user)
+
+    def react(self, user: str, channel: str, ts: str, name: str) -> list[Json]:
+        """Let a person react to a message; return the envelopes. Raises SlackRefusalError already_reacted."""
+        return acts.react(self, self.find_message(channel, ts), user, name)
+
+    def unreact(self, user: str, channel: str, ts: str, name: str) -> list[Json]:
+        """Let a person take a reaction back; return the envelopes. Raises SlackRefusalError no_reaction."""
+        return acts.unreact(self, self.find_message(channel, ts), user, name)
+
+    def pin(self, user: str, channel: str, ts: str) -> list[Json]:
+        """Let a person pin a message; return the envelopes. Raises SlackRefusalError already_pinned."""
+        return acts.pin(self, self.find_message(channel, ts), user)
+
+    def create_channel(self, user: str, name: str, *, kind: ChannelKind = "channel") -> list[Json]:
+        """Let a person create a channel; return the envelopes."""
+        return acts.create(self, name, user, kind)[1]
+
+    def rename_channel(self, channel: str, name: str) -> list[Json]:
+        """Let a person rename a channel; return the envelopes."""
+        return acts.rename(self, self.find_channel(channel), name)
+
+    def archive_channel(self, user: str, channel: str, *, is_archived: bool = True) -> list[Json]:
+        """Let a person archive a channel or take it back from the archive; return the envelopes."""
+        return acts.archive(self, self.find_channel(channel), user, is_archived=is_archived)
+
+    def delete_channel(self, channel: str) -> list[Json]:
+        """Let a person delete a channel with all that is in it; return the envelopes."""
+        return acts.delete(self, self.find_channel(channel))
+
+    def change_user(self, user: str, **changes: Any) -> list[Json]:
+        """Change fields of a user (display_name, title, tz, is_deleted …); return the envelopes."""
+        return acts.change_user(self, user, changes)
+
+    def join_team(self, user: str, name: str, **details: Any) -> list[Json]:
+        """Let a person join the workspace, with the arguments of `add_user`; return the envelopes."""
+        return acts.join_team(self, self.add_user(user, name, **details))
+
+    def make_action_token(self, channel: str = "") -> str:
+        """Return an action token, as the events of AI apps carry one: good for a search in the name of a bot.
+
+        https://docs.slack.dev/apis/web-api/real-time-search-api
+        """
+        return f"{self._action_digest(channel)}.{channel}"
+
+    def is_action_token(self, token: str) -> bool:
+        """Whether this workspace made the action token."""
+        digest, _, channel = token.partition(".")
+        return secrets.compare_digest(digest.encode(), self._action_digest(channel).encode())
+
+    def post_due(self) -> list[Posted]:
+        """Post the scheduled messages whose time has come, oldest first; a deleted channel gets none."""
+        due = [each for each in self.scheduled.values() if each.post_at <= self._clock.now_s()]
+        posted = []
+        for each in sorted(due, key=lambda one: one.post_at):
+            del self.scheduled[each.scheduled_id]
+            channel = self.channels.get(each.channel_id)
+            if channel is not None:
+                with self.acting_as(each.actor):
+                    posted.append(self.post(channel, each.text, **each.content))
+        return posted
+
+    def say(
+        self, user: str, channel: str, text: str, thread_ts: str | None = None, *, files: Sequence[File] = ()
+    ) -> Posted:
         """Let a person write a message; nothing is delivered by this.
 
         Returns:
             The message and its envelopes: `message` in every channel the bot is in and, before it, `app_mention` when
-            the text names the bot outside a direct message. Both have the same ts and different event ids.
+            the text names the bot outside a direct message. Both have the same ts and different event ids, and an
+            action token where the bot may search.
             https://docs.slack.dev/reference/events/app_mention
 
         Raises:
@@ -140,13 +333,51 @@ class Workspace:
             raise SlackRefusalError("user_not_found")
         place = self.find_channel(channel)
         message = Message(channel_id=channel, ts=self.next_ts(), user_id=user, text=text, thread_ts=thread_ts)
+        self._attach(place, message, files)
         self._add(place, message)
         events = []
         if self.install.bot_user_id in place.members:
             if place.kind != "im" and f"<@{self.install.bot_user_id}>" in text:
                 events.append(render_mention_event(message, self.install))
             events.append(render_message_event(message, place.kind, self.install))
+        if self.bot.may("search:read.public"):
+            for event in events:
+                event["assistant_thread"] = {"action_token": self.make_action_token(channel)}
         return Posted(message, [self.wrap(event) for event in events])
+
+    def share_file(
+        self,
+        user: str,
+        channel: str,
+        name: str,
+        content: bytes,
+        *,
+        mimetype: str = "",
+        text: str = "",
+        thread_ts: str | None = None,
+    ) -> Posted:
+        """Let a person share a file, with what they say to it. Returns and raises what `say` does."""
+        self.find_channel(channel)
+        if user not in self.users:
+            raise SlackRefusalError("user_not_found")
+        file = self.shelf.add(
+            name=name, content=content, mimetype=mimetype, user_id=user, created_s=int(self._clock.now_s())
+        )
+        return self.say(user, channel, text, thread_ts, files=[file])
+
+    def make_trigger_id(self, user_id: str = "") -> str:
+        """Return a trigger id that is good once, for three seconds; a modal opened with it is shown to the user."""
+        trigger_id = self.tickets.make_trigger_id()
+        self.trigger_users[trigger_id] = user_id
+        return trigger_id
+
+    def take_trigger_id(self, trigger_id: str) -> bool:
+        """Use a trigger id up; False for one that is unknown, used or too old."""
+        return self.tickets.take_trigger_id(trigger_id)
+
+    def now_s(self) -> float:
+        """Return unix seconds by this workspace's clock."""
+        return self._clock.now_s()
 
     def post(
         self,
@@ -156,36 +387,54 @@ class Workspace:
         thread_ts: str | None = None,
         is_broadcast: bool = False,
         blocks: list[Json] | None = None,
+        attachments: list[Json] | None = None,
+        unfurl_links: bool | None = None,
+        unfurl_media: bool | None = None,
         metadata: Json | None = None,
+        files: Sequence[File] = (),
     ) -> Posted:
-        """Let the bot write a message. Its own messages come back to the app as events with its bot_id."""
+        """Let the app write a message, as who acts. Its own messages come back to it as events with its bot_id."""
         message = Message(
             channel_id=channel.channel_id,
             ts=self.next_ts(),
-            user_id=self.install.bot_user_id,
+            user_id=self.actor.user_id,
             bot_id=self.install.bot_id,
             text=text,
             thread_ts=thread_ts,
             is_broadcast=is_broadcast and thread_ts is not None,
             blocks=blocks,
+            attachments=attachments,
+            unfurl_links=unfurl_links,
+            unfurl_media=unfurl_media,
             metadata=metadata,
         )
+        self._attach(channel, message, files)
         self._add(channel, message)
         if thread_ts is not None:
             self.statuses.pop((channel.channel_id, thread_ts), None)  # a reply clears the status
-        return Posted(message, [self.wrap(render_message_event(message, channel.kind, self.install))])
+        return Posted(message, self._tell(channel, render_message_event(message, channel.kind, self.install)))
 
-    def update(self, message: Message, text: str, *, blocks: list[Json] | None, metadata: Json | None) -> Posted:
+    def update(
+        self,
+        message: Message,
+        text: str,
+        *,
+        blocks: list[Json] | None,
+        metadata: Json | None,
+        attachments: list[Json] | None = None,
+    ) -> Posted:
         """Replace a message's text. Text without blocks removes the old blocks; no metadata keeps the old metadata."""
         channel = self.channels[message.channel_id]
         previous = render_message(message, self.install)
         message.edited_ts = self.next_ts()
         message.text, message.blocks = text, blocks
+        if attachments is not None:
+            message.attachments = attachments or None
         if metadata is not None:
             message.metadata = metadata
         self._record(message, "updated")
         event = render_change_event(render_message(message, self.install), previous, channel, message.edited_ts)
-        return Posted(message, [self.wrap(event)])
+        return Posted(message, self._tell(channel, event))
 
     def delete(self, message: Message) -> Posted:
         """Take a message away; it stays in `channel.deleted` with its revisions."""
@@ -198,12 +447,19 @@ class Workspace:
                 del line[index]
         channel.deleted.append(message)
         self._record(message, "deleted")
-        return Posted(message, [self.wrap(render_deletion_event(previous, channel, self.next_ts()))])
+        return Posted(message, self._tell(channel, render_deletion_event(previous, channel, self.next_ts())))
 
-    def whisper(self, channel: Channel, user_id: str, text: str, thread_ts: str | None) -> Ephemeral:
+    def whisper(
+        self, channel: Channel, user_id: str, text: str, thread_ts: str | None, *, blocks: list[Json] | None = None
+    ) -> Ephemeral:
         """Show a user a message that nobody else sees and no method lists."""
         note = Ephemeral(
-            channel_id=channel.channel_id, user_id=user_id, text=text, ts=self.next_ts(), thread_ts=thread_ts
+            channel_id=channel.channel_id,
+            user_id=user_id,
+            text=text,
+            ts=self.next_ts(),
+            thread_ts=thread_ts,
+            blocks=blocks,
         )
         self.ephemerals.append(note)
         return note
@@ -219,6 +475,13 @@ class Workspace:
         if channel is None:
             raise SlackRefusalError("channel_not_found")
         return channel
+
+    def find_message(self, channel_id: str, ts: str) -> Message:
+        """Return a message, or raise SlackRefusalError channel_not_found or message_not_found."""
+        message = self.find_channel(channel_id).messages.get(ts)
+        if message is None:
+            raise SlackRefusalError("message_not_found")
+        return message
 
     def thread(self, channel_id: str, thread_ts: str) -> list[Message]:
         """Return a thread, its first message (unless deleted or never seen) included, oldest first."""
@@ -236,6 +499,26 @@ class Workspace:
         """Return a ts that is later than every other one of this workspace."""
         self._last_us = max(int(self._clock.now_s() * MICROSECONDS), self._last_us + 1)
         return render_ts(self._last_us)
+
+    def _tell(self, channel: Channel, event: Json) -> list[Json]:
+        """Return a message's event in its envelope; none where the bot is not."""
+        return [self.wrap(event)] if self.install.bot_user_id in channel.members else []
+
+    def _action_digest(self, channel_id: str) -> str:
+        return blake2b(channel_id.encode(), key=self._action_key, digest_size=12).hexdigest()
+
+    def _attach(self, channel: Channel, message: Message, files: Sequence[File]) -> None:
+        for file in files:
+            share = Share(
+                channel_id=channel.channel_id,
+                channel_name=channel.name,
+                kind=channel.kind,
+                ts=message.ts,
+                user_id=message.user_id,
+                thread_ts=message.thread_ts,
+            )
+            file.shares.append(share)
+            message.files.append(self.shelf.render(file))
 
     def _add(self, channel: Channel, message: Message) -> None:
         channel.messages[message.ts] = message

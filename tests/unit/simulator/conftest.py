@@ -2,6 +2,7 @@ from collections.abc import AsyncIterator
 
 import httpx2
 import pytest
+from simulator_client import SimulatorClient
 from stepping_clock import SteppingClock
 
 from slack_mcp.simulator import Simulator, Workspace, build_app
@@ -42,3 +43,14 @@ async def http(simulator: Simulator) -> AsyncIterator[httpx2.AsyncClient]:
     transport = httpx2.ASGITransport(app=build_app(simulator))
     async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:1") as client:
         yield client
+
+
+@pytest.fixture
+def bot(http: httpx2.AsyncClient) -> SimulatorClient:
+    return SimulatorClient(http, "xoxb-1")
+
+
+@pytest.fixture
+def ann(http: httpx2.AsyncClient, workspace: Workspace) -> SimulatorClient:
+    workspace.add_user_token("UANN1", "xoxp-ann")
+    return SimulatorClient(http, "xoxp-ann")

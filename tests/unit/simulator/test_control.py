@@ -17,6 +17,7 @@ SPEC: dict[str, Any] = {
             "bot_user_id": "UBOT5",
             "users": [{"user_id": "UEVE", "name": "eve"}],
             "channels": [{"channel_id": "C5", "name": "general"}, {"channel_id": "G5", "kind": "group"}],
+            "user_tokens": [{"user_id": "UEVE", "token": "xoxp-eve", "scopes": "search:read"}],
         }
     ],
     "time_scale": 0.5,
@@ -67,9 +68,11 @@ async def test_workspace_and_targets_can_be_changed(
     http: httpx2.AsyncClient, simulator: Simulator, workspace: Workspace
 ) -> None:
     await http.post("/control/targets", json={"targets": ["http://127.0.0.1:9"]})
-    await http.post("/control/workspace", json={"team_id": "T1", "signing_secret": "new", "bot_token": "xoxb-new"})
+    await http.post(
+        "/control/workspace", json={"team_id": "T1", "signing_secret": "new", "bot_token": "xoxb-new", "scopes": "x"}
+    )
     assert simulator.deliverer.targets == ["http://127.0.0.1:9"]
-    assert workspace.signing_secret == "new"
+    assert (workspace.signing_secret, workspace.scopes) == ("new", "x")
     assert simulator.workspace_of_token("xoxb-new") is workspace
     empty = (await http.get("/control/deliveries", params={"list": "1"})).json()
     assert empty == {"total": 0, "accepted": 0, "pending": 0, "deliveries": []}
@@ -104,6 +107,8 @@ def test_spec_describes_a_whole_simulator() -> None:
     assert workspace.channels["C5"].members == {"UBOT5", "UEVE"}
     assert workspace.channels["G5"].kind == "group"
     assert simulator.deliverer.time_scale == 0.5
+    assert simulator.workspace_of_token("xoxp-eve") is workspace
+    assert workspace.user_tokens["xoxp-eve"].scopes == "search:read"
 
 
 def test_mistakes_in_a_spec_are_named() -> None:

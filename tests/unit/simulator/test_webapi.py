@@ -9,6 +9,7 @@ from slack_mcp.simulator import Fault, Simulator, Workspace
 pytestmark = pytest.mark.anyio
 Json = dict[str, Any]
 TOKEN = "xoxb-1"
+SECTION = {"type": "section", "text": {"type": "mrkdwn", "text": "x" * 2_900}}
 
 
 async def call(http: httpx2.AsyncClient, method: str, token: str = TOKEN, **args: object) -> Json:
@@ -33,7 +34,15 @@ async def test_auth_test_says_who_the_token_is_and_what_it_may(http: httpx2.Asyn
         ("no.such", {}, "unknown_method"),
         ("chat.postMessage", {"channel": "C404", "text": "x"}, "channel_not_found"),
         ("chat.postMessage", {"channel": "C2", "text": "x"}, "channel_not_found"),
-        ("chat.postMessage", {"channel": "CPRIVATE", "text": "x"}, "not_in_channel"),
+        ("chat.postMessage", {"channel": "CPRIVATE", "text": "x"}, "channel_not_found"),
+        ("chat.postMessage", {"channel": "CELSEWHERE", "text": "x"}, "not_in_channel"),
+        ("chat.postMessage", {"channel": "CARCHIVED", "text": "x"}, "is_archived"),
+        ("chat.postMessage", {"channel": "C1", "text": "x", "thread_ts": "1.2"}, "thread_not_found"),
+        ("chat.postMessage", {"channel": "C1", "text": "x", "markdown_text": "x"}, "markdown_text_conflict"),
+        ("chat.postMessage", {"channel": "C1", "markdown_text": "x" * 12_001}, "msg_too_long"),
+        ("chat.postMessage", {"channel": "C1", "attachments": [{}] * 101}, "too_many_attachments"),
+        ("chat.postMessage", {"channel": "C1", "blocks": [SECTION] * 5}, "msg_blocks_too_long"),
+        ("chat.getPermalink", {"channel": "C1", "message_ts": "1.2"}, "message_not_found"),
         ("chat.postMessage", {"channel": "C1"}, "no_text"),
         ("chat.postMessage", {"channel": "C1", "text": "x", "metadata": {"a": 1}}, "invalid_metadata_format"),
         ("chat.postMessage", {"channel": "C1", "text": "x", "metadata": "{"}, "invalid_metadata_format"),
@@ -44,10 +53,11 @@ async def test_auth_test_says_who_the_token_is_and_what_it_may(http: httpx2.Asyn
         ("conversations.history", {"channel": "C1", "cursor": "???"}, "invalid_cursor"),
         ("conversations.history", {"channel": "C1", "limit": "many"}, "invalid_limit"),
         ("conversations.history", {"channel": "C1", "oldest": "yesterday"}, "invalid_arguments"),
-        ("conversations.history", {"channel": "CPRIVATE"}, "not_in_channel"),
+        ("conversations.history", {"channel": "CPRIVATE"}, "channel_not_found"),
+        ("conversations.history", {"channel": "CELSEWHERE"}, "not_in_channel"),
         ("conversations.info", {}, "channel_not_found"),
         ("conversations.list", {"types": "rooms"}, "invalid_types"),
-        ("conversations.open", {"users": "U1,U2"}, "too_many_users"),
+        ("conversations.open", {"users": "U1,U2"}, "user_not_found"),
         ("users.info", {"user": "U404"}, "user_not_found"),
         ("reactions.add", {"channel": "C1", "timestamp": "1.2", "name": "eyes"}, "message_not_found"),
         ("chat.postEphemeral", {"channel": "C1", "user": "U404", "text": "x"}, "user_not_in_channel"),
@@ -55,7 +65,10 @@ async def test_auth_test_says_who_the_token_is_and_what_it_may(http: httpx2.Asyn
 )
 async def test_refusals(http: httpx2.AsyncClient, workspace: Workspace, method: str, args: Json, error: str) -> None:
     workspace.add_channel("CPRIVATE", kind="group", members={"UANN1"})
-    assert await call(http, method, **args) == {"ok": False, "error": error}
+    workspace.add_channel("CELSEWHERE", "elsewhere", members={"UANN1"})
+    workspace.add_channel("CARCHIVED", "archived").is_archived = True
+    answer = await call(http, method, **args)
+    assert (answer["ok"], answer["error"]) == (False, error)
 
 
 async def test_tokens_are_checked(http: httpx2.AsyncClient, simulator: Simulator, workspace: Workspace) -> None:

@@ -1,0 +1,34 @@
+"""Calls of a simulator's Web API with one token, for tests."""
+
+from typing import Any
+
+import httpx2
+
+Json = dict[str, Any]
+
+
+class SimulatorClient:
+    """Calls methods with JSON arguments and one token."""
+
+    def __init__(self, http: httpx2.AsyncClient, token: str) -> None:
+        self._http = http
+        self._headers = {"Authorization": f"Bearer {token}"}
+
+    async def answer(self, method: str, **args: Any) -> Json:
+        """Return the whole answer."""
+        response = await self._http.post(f"/api/{method}", json=args, headers=self._headers)
+        assert response.status_code == 200
+        body: Json = response.json()
+        return body
+
+    async def call(self, method: str, **args: Any) -> Json:
+        """Return the answer of a call that must succeed."""
+        body = await self.answer(method, **args)
+        assert body["ok"], body
+        return body
+
+    async def refusal(self, method: str, **args: Any) -> str:
+        """Return the error code of a call that must be refused."""
+        body = await self.answer(method, **args)
+        assert not body["ok"], body
+        return str(body["error"])
