@@ -22,6 +22,7 @@ SECRETS = {
     "MESH_JWT_SECRET": "canary",
     "SLACK_SIGNING_SECRET": "canary",
     "SLACK_BOT_TOKEN": "xoxb-canary",
+    "SLACK_USER_TOKEN": "xoxp-canary",
     "OPENAI_API_KEY": "canary",
 }
 

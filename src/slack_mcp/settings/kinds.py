@@ -139,6 +139,12 @@ def _parse_web_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _check_web_url(value: str) -> str:
+    """Return the URL as it was written: who compares it letter by letter does so with the last slash."""
+    _parse_web_url(value)
+    return value
+
+
 def _parse_web_urls(value: Any) -> tuple[str, ...]:
     """Return the URLs of a list, without their last slashes."""
     return tuple(_parse_web_url(url) for url in _split(value))
@@ -156,6 +162,7 @@ TokenText = Annotated[Secret, PlainValidator(_make_token), _MASKED]
 KeysText = Annotated[Secret, PlainValidator(_make_keys), _MASKED]
 TextList = Annotated[tuple[str, ...], BeforeValidator(_split)]
 WebUrl = Annotated[str, BeforeValidator(_parse_web_url)]
+ExactWebUrl = Annotated[str, BeforeValidator(_check_web_url)]
 ApiUrl = Annotated[str, BeforeValidator(lambda value: _parse_web_url(value) + "/")]  # slack_sdk joins it with a method
 WebUrlList = Annotated[tuple[str, ...], BeforeValidator(_parse_web_urls)]
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)]

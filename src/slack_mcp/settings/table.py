@@ -17,6 +17,7 @@ from slack_mcp.sealing import KeyRing
 from slack_mcp.settings.kinds import (
     A_WEB_URL,
     ApiUrl,
+    ExactWebUrl,
     KeysText,
     LogFormat,
     LogLevel,
@@ -38,6 +39,7 @@ SERVER: Final = "Server"
 DATABASE: Final = "Database"
 KEYS: Final = "Keys"
 MCP: Final = "MCP and Mesh"
+TRIGGERS: Final = "Triggers"
 SLACK: Final = "Slack"
 AGENTS: Final = "Agents"
 WORK: Final = "Tuning: work"
@@ -126,6 +128,56 @@ class Settings(BaseSettings):
         "Mesh servers that may be asked whether a token is theirs.",
         expected="URLs such as https://mesh.example with commas between",
     )
+    oauth_issuer: ExactWebUrl | None = setting(
+        MCP,
+        "OAUTH_ISSUER",
+        None,
+        "Authorization server whose access tokens are accepted at `/mcp`. Unset: none are. Needs `PUBLIC_URL`.",
+        expected=A_WEB_URL,
+    )
+    oauth_audience: str | None = setting(
+        MCP,
+        "OAUTH_AUDIENCE",
+        None,
+        "What a token must name as its audience. Unset: `PUBLIC_URL` with `/mcp` at its end.",
+    )
+    oauth_jwks_url: ExactWebUrl | None = setting(
+        MCP,
+        "OAUTH_JWKS_URL",
+        None,
+        "The issuer's keys. Unset: where the issuer's metadata says they are.",
+        expected=A_WEB_URL,
+    )
+    oauth_connection_claim: str | None = setting(
+        MCP, "OAUTH_CONNECTION_CLAIM", None, "The claim of a token that holds the id of the connection it opens."
+    )
+    oauth_connection_id: str | None = setting(
+        MCP, "OAUTH_CONNECTION_ID", None, "The connection that every token opens, instead of such a claim."
+    )
+    mcp_rate_limit_per_min: int = setting(
+        MCP,
+        "MCP_RATE_LIMIT_PER_MIN",
+        600,
+        "Requests to `/mcp` that one process takes from one caller in a minute; 0 takes all.",
+        unit="1/min",
+        ge=0,
+        le=1_000_000,
+    )
+
+    trigger_allow_private_targets: bool = setting(
+        TRIGGERS,
+        "TRIGGER_ALLOW_PRIVATE_TARGETS",
+        default=False,
+        description="`true` lets receivers of triggers have any address, private ones and this machine's too, and be "
+        "reached over plain HTTP. For development, and where nobody but the operator can add one.",
+    )
+    trigger_allowed_hosts: TextList = setting(
+        TRIGGERS,
+        "TRIGGER_ALLOWED_HOSTS",
+        (),
+        "Host names of receivers for which the same holds, such as `hooks.example`.",
+        expected="names with commas between",
+    )
 
     slack_api_url: ApiUrl = setting(
         SLACK, "SLACK_API_URL", "https://slack.com/api/", "Slack's Web API.", expected=A_WEB_URL
@@ -138,7 +190,13 @@ class Settings(BaseSettings):
         "any connection exists. `slack-mcp connections add` takes it too.",
     )
     slack_bot_token: SecretText | None = setting(
-        SLACK, "SLACK_BOT_TOKEN", None, "Taken by `slack-mcp connections add` alone; the service ignores it."
+        SLACK,
+        "SLACK_BOT_TOKEN",
+        None,
+        "Taken by `slack-mcp connections add`, and by `slack-mcp stdio` without a database; the service ignores it.",
+    )
+    slack_user_token: SecretText | None = setting(
+        SLACK, "SLACK_USER_TOKEN", None, "Taken by `slack-mcp stdio` beside `SLACK_BOT_TOKEN`, for search and unreads."
     )
 
     default_agent: AgentBackend | None = setting(
@@ -238,6 +296,9 @@ class Settings(BaseSettings):
         "How long a question and its answer are kept, and with them the bot's part in the thread.",
         unit="days",
         gt=0,
+    )
+    retention_audit_days: float = setting(
+        REST, "SLACK_MCP_RETENTION_AUDIT_DAYS", 365.0, "How long it is kept what the tools wrote.", unit="days", gt=0
     )
     drain_delay_s: float = setting(
         REST,
@@ -378,6 +439,16 @@ class Rule(NamedTuple):
 
 
 RULES: Final = (
+    Rule(
+        ("oauth_issuer", "public_url"),
+        lambda s: s.oauth_issuer is None or s.public_url is not None,
+        "OAUTH_ISSUER needs PUBLIC_URL, which names this service to clients.",
+    ),
+    Rule(
+        ("oauth_issuer", "oauth_connection_claim", "oauth_connection_id"),
+        lambda s: s.oauth_issuer is None or (s.oauth_connection_claim is None) != (s.oauth_connection_id is None),
+        "OAUTH_ISSUER needs OAUTH_CONNECTION_CLAIM or OAUTH_CONNECTION_ID, and not both.",
+    ),
     Rule(
         ("lease_s", "lease_renew_s"),
         lambda s: s.lease_renew_s < s.lease_s / 2,
