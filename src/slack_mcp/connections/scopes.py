@@ -1,11 +1,46 @@
-"""The scopes that a bot token needs for what the service does with it.
+"""The scopes and events that the service needs, feature by feature, each with its reason.
 
-Source: the method and event pages under https://docs.slack.dev/reference, each of which names its scopes.
+The tools name the scopes that they need themselves. Source: the method and event pages under
+https://docs.slack.dev/reference, each of which names its scopes.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
+
+
+class Feature(StrEnum):
+    """What an app can be set up for."""
+
+    BOT = "bot"
+    ASSISTANT = "assistant"
+    COMMANDS = "commands"
+    INTERACTIVITY = "interactivity"
+    TRIGGERS = "triggers"
+    TOOLS = "tools"
+    SEARCH = "search"
+    FILES = "files"
+    CANVASES = "canvases"
+    LISTS = "lists"
+
+
+DEFAULT_FEATURES: Final = (Feature.BOT, Feature.COMMANDS, Feature.INTERACTIVITY, Feature.TOOLS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureNeeds:
+    """What one feature needs beside what its tools say.
+
+    Attributes:
+        bot_scopes: scope to reason, as in "the bot can …".
+        bot_events: the events that have to be delivered.
+    """
+
+    bot_scopes: Mapping[str, str] = field(default_factory=dict)
+    bot_events: tuple[str, ...] = ()
+
 
 REQUIRED_SCOPES: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -15,6 +50,62 @@ REQUIRED_SCOPES: Final[Mapping[str, str]] = MappingProxyType(
         "channels:history": "hear replies in threads of public channels, and find its own messages there",
         "groups:history": "the same in private channels",
         "mpim:history": "the same in group direct messages",
+    }
+)
+
+FEATURES: Final[Mapping[Feature, FeatureNeeds]] = MappingProxyType(
+    {
+        Feature.BOT: FeatureNeeds(
+            bot_scopes=REQUIRED_SCOPES,
+            bot_events=("app_mention", "message.im", "message.channels", "message.groups", "message.mpim"),
+        ),
+        Feature.ASSISTANT: FeatureNeeds(
+            bot_scopes={
+                "assistant:write": "show in the assistant's pane that it is at work, and suggest prompts",
+                "chat:write": "post and edit the answers",
+                "im:history": "hear what is asked in the assistant's pane",
+            },
+            bot_events=("assistant_thread_started", "assistant_thread_context_changed", "message.im"),
+        ),
+        Feature.COMMANDS: FeatureNeeds(
+            bot_scopes={
+                "commands": "offer its slash command",
+                "chat:write": "begin the thread in which a question is answered",
+                "channels:history": "find that thread again after a restart",
+                "groups:history": "the same in private channels",
+            }
+        ),
+        Feature.INTERACTIVITY: FeatureNeeds(
+            bot_scopes={
+                "chat:write": "ask people, and show what they answered",
+                "im:write": "ask a person in a direct message",
+            }
+        ),
+        Feature.TRIGGERS: FeatureNeeds(
+            bot_scopes={
+                "reactions:read": "tell of reactions",
+                "channels:read": "tell of new channels, and of who joins a public channel",
+                "groups:read": "tell of who joins a private channel",
+            },
+            bot_events=("reaction_added", "channel_created", "member_joined_channel"),
+        ),
+        Feature.TOOLS: FeatureNeeds(
+            # What makes a name that was looked up untrue.
+            bot_events=(
+                "channel_archive",
+                "channel_deleted",
+                "channel_id_changed",
+                "channel_rename",
+                "channel_unarchive",
+                "group_rename",
+                "team_join",
+                "user_change",
+            ),
+        ),
+        Feature.SEARCH: FeatureNeeds(),
+        Feature.FILES: FeatureNeeds(),
+        Feature.CANVASES: FeatureNeeds(),
+        Feature.LISTS: FeatureNeeds(),
     }
 )
 

@@ -208,9 +208,16 @@ questions = Table(
     Column("quorum", Integer, nullable=False),
     Column("state", Text, nullable=False),
     Column("expires_at_ms", BigInteger, nullable=False),
+    Column("due_at_ms", BigInteger),
     Column("created_at_ms", BigInteger, nullable=False),
     Column("updated_at_ms", BigInteger, nullable=False),
     Index("idx_slack_questions_updated_at", "updated_at_ms"),
+    Index(
+        "idx_slack_questions_due",
+        "due_at_ms",
+        postgresql_where=text("due_at_ms IS NOT NULL"),
+        sqlite_where=text("due_at_ms IS NOT NULL"),
+    ),
 )
 
 answers = Table(

@@ -43,7 +43,11 @@ class Intake:
         self._receiver = receiver
 
     def begin(self, name: str, headers: Mapping[bytes, bytes], body: bytes) -> asyncio.Future[bool] | None:
-        """Return the commit that a 200 has to wait for; None when `take` has to see to the delivery."""
+        """Return the commit that a 200 has to wait for; None when `take` has to see to the delivery.
+
+        Raises:
+            OverloadedError: Slack has to send it again.
+        """
         return self._receiver.begin(ConnectionId(name), make_request(headers, body)) if is_id(name) else None
 
     async def take(self, name: str, headers: Mapping[bytes, bytes], body: bytes) -> Answer:

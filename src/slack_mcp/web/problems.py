@@ -32,6 +32,9 @@ STATUS: Final = MappingProxyType(
         errors.AgentUnavailableError: 503,
         errors.MeshRefusedError: 502,
         errors.MeshUnavailableError: 503,
+        errors.TriggerRefusedError: 502,
+        errors.TriggerRateLimitedError: 503,
+        errors.TriggerUnavailableError: 503,
         errors.StoreUnavailableError: 503,
         errors.LeaseLostError: 503,
         errors.SchemaOutdatedError: 503,
@@ -39,6 +42,7 @@ STATUS: Final = MappingProxyType(
         errors.SealingError: 500,
         errors.InternalError: 500,
         errors.OverloadedError: 503,
+        errors.IssuerUnavailableError: 503,
         errors.SettingsError: 500,
     }
 )

@@ -1,16 +1,18 @@
-"""POST /slack/events/{connection_id} and POST /slack/events as a raw ASGI app: read the body, hand it over, answer.
+"""POST /slack/events, /slack/commands and /slack/interactive, each also with `/{connection_id}`, as a raw ASGI app.
 
-Whole plain requests are answered before they come here, by `web.front`; here is the rest of HTTP.
+It reads the body, hands it over, and answers. Whole plain deliveries of events are answered before they come here, by
+`web.front`; here is the rest of HTTP.
 """
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Mapping
+from typing import Final, Protocol
 
 import anyio
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from slack_mcp.core.errors import BodyTooLargeError
-from slack_mcp.web.intake import JSON, Intake, refuse
+from slack_mcp.web.forms import PATHS as FORM_PATHS
+from slack_mcp.web.intake import JSON, Answer, refuse
 
 PATH: Final = "/slack/events"
 # Slack itself gives up after 3 s.
@@ -28,38 +30,54 @@ _READ_HEADERS: Final = frozenset(
 )
 
 
+class Door(Protocol):
+    """Takes what Slack sends."""
+
+    async def take(self, name: str, headers: Mapping[bytes, bytes], body: bytes) -> Answer:
+        """Return the answer; `name` is what stands in the path behind the door's own."""
+        ...
+
+
 class Webhook:
     """Answers Slack's deliveries and hands every other request to the app behind.
 
     Args:
-        intake: takes a delivery, and returns its answer.
+        intake: takes a delivery of an event, and returns its answer.
+        forms: the same for commands and interactions; None leaves them to the app behind.
         rest: the ASGI app for all other paths.
         max_body_bytes: larger bodies get a 413 and are not read.
         body_timeout_s: a body that takes longer gets a 408.
     """
 
     def __init__(
-        self, intake: Intake, *, rest: ASGIApp, max_body_bytes: int, body_timeout_s: float = BODY_TIMEOUT_S
+        self,
+        intake: Door,
+        *,
+        rest: ASGIApp,
+        max_body_bytes: int,
+        forms: Door | None = None,
+        body_timeout_s: float = BODY_TIMEOUT_S,
     ) -> None:
-        self._intake = intake
+        self._doors = {PATH: intake} | ({} if forms is None else dict.fromkeys(FORM_PATHS, forms))
         self._rest = rest
         self._max_body_bytes = max_body_bytes
         self._body_timeout_s = body_timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http" or not scope["path"].startswith(PATH):
-            await self._rest(scope, receive, send)
-            return
-        rest = scope["path"][len(PATH) :]
-        if rest and rest[0] != "/":
-            await self._rest(scope, receive, send)
-        elif scope["method"] != "POST":
-            await _answer(send, 405, (JSON, (b"allow", b"POST")), b'{"error": "method_not_allowed"}')
-        else:
-            await self._deliver(rest[1:], scope, receive, send)
+        for path, door in self._doors.items():
+            if scope["type"] == "http" and _is_below(scope["path"], path):
+                await self._serve(door, scope["path"][len(path) + 1 :], scope, receive, send)
+                return
+        await self._rest(scope, receive, send)
 
-    async def _deliver(self, name: str, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve(self, door: Door, name: str, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "POST":
+            await self._deliver(door, name, scope, receive, send)
+        else:
+            await _answer(send, 405, (JSON, (b"allow", b"POST")), b'{"error": "method_not_allowed"}')
+
+    async def _deliver(self, door: Door, name: str, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {key: value for key, value in scope["headers"] if key in _READ_HEADERS}
         body = None
         try:
@@ -71,7 +89,12 @@ class Webhook:
         if body is None:
             await _answer(send, 408, (JSON,), b'{"error": "body_incomplete"}')
         else:
-            await _answer(send, *await self._intake.take(name, headers, body))
+            await _answer(send, *await door.take(name, headers, body))
+
+
+def _is_below(path: str, door: str) -> bool:
+    """Tell whether a path is the door's own, or one below it."""
+    return path.startswith(door) and path[len(door) : len(door) + 1] in {"", "/"}
 
 
 async def _read_body(headers: dict[bytes, bytes], receive: Receive, max_bytes: int) -> bytes | None:

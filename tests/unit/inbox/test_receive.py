@@ -94,7 +94,7 @@ def envelope(event_id: str = "Ev1", **fields: Any) -> bytes:
 async def test_a_signed_event_is_journalled_with_its_lane_and_wakes_the_dispatcher() -> None:
     pod = Pod(CONNECTION)
     body = envelope()
-    request = replace(pod.sign(body), retry_num=2, retry_reason="http_timeout")
+    request = pod.sign(body)._replace(retry_num=2, retry_reason="http_timeout")
     assert await pod.receiver.receive(CONNECTION.connection_id, request) is None
     (delivery,) = pod.journalled
     assert delivery == Delivery(
@@ -301,12 +301,20 @@ async def test_what_needs_more_than_a_commit_is_not_begun(name: str, body: bytes
     assert (pod.journalled, pod.directory.reloads, pod.wakes) == ([], [], 0)
 
 
-async def test_what_the_journal_does_not_take_now_is_not_begun() -> None:
+async def test_what_the_full_journal_does_not_take_is_refused_at_once_on_both_ways() -> None:
     pod = Pod(CONNECTION)
     pod.refusal = OverloadedError("full")
-    assert pod.receiver.begin(CONNECTION.connection_id, pod.sign(envelope())) is None
+    with pytest.raises(OverloadedError):
+        pod.receiver.begin(CONNECTION.connection_id, pod.sign(envelope()))
     with pytest.raises(OverloadedError):
         await pod.receiver.receive(CONNECTION.connection_id, pod.sign(envelope()))
+    assert (pod.journalled, pod.wakes) == ([], 0)
+
+
+async def test_a_journal_that_is_closed_is_left_to_the_slow_way() -> None:
+    pod = Pod(CONNECTION)
+    pod.refusal = StoreUnavailableError("closed")
+    assert pod.receiver.begin(CONNECTION.connection_id, pod.sign(envelope())) is None
 
 
 async def test_an_event_whose_caller_has_left_wakes_the_dispatcher_all_the_same() -> None:

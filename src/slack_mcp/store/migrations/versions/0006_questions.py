@@ -22,10 +22,18 @@ def upgrade() -> None:
         sa.Column("quorum", sa.Integer, nullable=False),
         sa.Column("state", sa.Text, nullable=False),
         sa.Column("expires_at_ms", sa.BigInteger, nullable=False),
+        sa.Column("due_at_ms", sa.BigInteger),
         sa.Column("created_at_ms", sa.BigInteger, nullable=False),
         sa.Column("updated_at_ms", sa.BigInteger, nullable=False),
     )
     op.create_index("idx_slack_questions_updated_at", "slack_questions", ["updated_at_ms"])
+    op.create_index(
+        "idx_slack_questions_due",
+        "slack_questions",
+        ["due_at_ms"],
+        postgresql_where=sa.text("due_at_ms IS NOT NULL"),
+        sqlite_where=sa.text("due_at_ms IS NOT NULL"),
+    )
     op.create_table(
         "slack_answers",
         sa.Column("connection_id", sa.Text, primary_key=True),

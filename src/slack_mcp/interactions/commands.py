@@ -1,0 +1,221 @@
+"""The slash command: ask, status, reset, help.
+
+A question becomes a thread: its root names who asked, and a mention of the bot is journalled for it. From there on it
+is answered like any other mention, with everything that this means for retries and for the memory of the thread.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any, Final
+
+import structlog
+
+from slack_mcp.catalogue import Sentence, render_sentence
+from slack_mcp.core.errors import MalformedBodyError, MissingScopeError, SlackMcpError, SlackRefusedError
+from slack_mcp.core.ids import EventId, Ts
+from slack_mcp.core.model import AgentBackend, Claim, Connection, Delivery, EventState, JournalledEvent, Outcome
+from slack_mcp.interactions.marks import find_marked
+from slack_mcp.interactions.places import is_elsewhere
+from slack_mcp.interactions.replies import Replies
+from slack_mcp.ports.interactions import ConversationMemory
+from slack_mcp.ports.slack import SlackWebs
+from slack_mcp.ports.store import Journal
+from slack_mcp.protocol.interactions import SlashCommand, parse_form
+from slack_mcp.protocol.mrkdwn import clean, escape, unescape
+
+METADATA_TYPE: Final = "slack_mcp_command"
+MAX_QUESTION_CHARS: Final = 30_000  # of the 40 000 that a message takes, escaped
+
+_log = structlog.get_logger(__name__)
+
+
+class CommandHandler:
+    """Does what a slash command says, whatever the command's own name; see `ports.handler.EventHandler`.
+
+    Args:
+        slack: makes the Web API of the command's connection.
+        journal: takes the mention that a question becomes.
+        wake: called after it was journalled.
+        memory: forgets.
+        replies: tells the person.
+        default_agent: who answers for a connection that chose nobody.
+        version: of this service.
+    """
+
+    def __init__(
+        self,
+        *,
+        slack: SlackWebs,
+        journal: Journal,
+        wake: Callable[[], None],
+        memory: ConversationMemory,
+        replies: Replies,
+        default_agent: AgentBackend | None,
+        version: str,
+    ) -> None:
+        self._slack = slack
+        self._journal = journal
+        self._wake = wake
+        self._memory = memory
+        self._replies = replies
+        self._default_agent = default_agent
+        self._version = version
+
+    async def handle(self, connection: Connection, event: JournalledEvent, _claim: Claim) -> Outcome:
+        """Do what the command says and return how it ended.
+
+        Raises:
+            SlackMcpError: it may be done later.
+        """
+        command = _parse(event)
+        if command is None:
+            return Outcome(state=EventState.SKIPPED, reason="unknown_form")
+        if is_elsewhere(connection, command.team_id, command.enterprise_id):
+            return Outcome(state=EventState.SKIPPED, reason="other_workspace")
+        verb, _, rest = command.text.strip().partition(" ")
+        match verb.lower():
+            case "ask":
+                return await self._ask(connection, event, command, rest.strip())
+            case "status":
+                await self._tell(connection, event, command, Sentence.COMMAND_STATUS, **self._describe(connection))
+            case "reset":
+                count = await self._memory.reset_channel(connection.connection_id, command.channel_id)
+                done = Sentence.COMMAND_RESET if count else Sentence.COMMAND_NOTHING_TO_RESET
+                await self._tell(connection, event, command, done)
+            case _:
+                await self._help(connection, event, command)
+                return Outcome(state=EventState.DONE, reason="command_help")
+        return Outcome(state=EventState.DONE, reason=f"command_{verb.lower()}")
+
+    async def give_up(
+        self, connection: Connection, event: JournalledEvent, _claim: Claim, _error: SlackMcpError
+    ) -> None:
+        """Say that nothing came of it."""
+        command = _parse(event)
+        if command is not None:
+            await self._tell(connection, event, command, Sentence.COMMAND_FAILED, reference=escape(event.event_id))
+
+    async def _ask(
+        self, connection: Connection, event: JournalledEvent, command: SlashCommand, question: str
+    ) -> Outcome:
+        """Begin the thread in which the question is answered."""
+        if not question:
+            await self._tell(connection, event, command, Sentence.COMMAND_NO_QUESTION, command=_name(command))
+            return Outcome(state=EventState.DONE, reason="no_question")
+        allowed = connection.settings.allowed_channels
+        if allowed and command.channel_id not in allowed and not command.channel_id.startswith("D"):
+            await self._tell(connection, event, command, Sentence.COMMAND_CHANNEL_NOT_ALLOWED)
+            return Outcome(state=EventState.DONE, reason="channel_not_allowed")
+        try:
+            root = await self._post_root(connection, event, command, question)
+        except (SlackRefusedError, MissingScopeError) as error:
+            _log.info("command.refused", connection_id=connection.connection_id, error=error.slack_error)
+            await self._tell(connection, event, command, Sentence.COMMAND_CANNOT_WRITE)
+            return Outcome(state=EventState.DONE, reason="cannot_write")
+        (is_new,) = await self._journal.append([_make_mention(connection, event, command, question, root)])
+        if is_new:
+            self._wake()
+        return Outcome(state=EventState.DONE, reason="command_ask")
+
+    async def _post_root(
+        self, connection: Connection, event: JournalledEvent, command: SlashCommand, question: str
+    ) -> Ts:
+        """Return the thread's root, which an earlier run may have posted."""
+        web = self._slack.open(connection)
+        if event.redone:
+            mark = (METADATA_TYPE, "event_id", str(event.event_id))
+            since_s = event.received_at_ms / 1000
+            found = await find_marked(web, connection, command.channel_id, mark, thread_ts=None, since_s=since_s)
+            if found is not None:
+                return found
+        answer = await web.write(
+            "chat.postMessage",
+            channel=command.channel_id,
+            # Shown as it was typed: what is asked through the bot must not call everybody.
+            text=render_sentence(
+                connection.settings.language,
+                Sentence.COMMAND_QUESTION,
+                person=f"<@{command.user_id}>",
+                question=escape(clean(unescape(question[:MAX_QUESTION_CHARS]))),
+            ),
+            metadata={"event_type": METADATA_TYPE, "event_payload": {"event_id": event.event_id}},
+            unfurl_links=False,
+            unfurl_media=False,
+            link_names=False,
+        )
+        return Ts(str(answer.get("ts")))
+
+    async def _help(self, connection: Connection, event: JournalledEvent, command: SlashCommand) -> None:
+        await self._tell(connection, event, command, Sentence.COMMAND_HELP, command=_name(command))
+
+    def _describe(self, connection: Connection) -> dict[str, str]:
+        """Return what the status tells: nothing that is secret."""
+        agent = connection.settings.agent or self._default_agent
+        model = connection.model_id if agent is AgentBackend.OPENAI else connection.agent_id
+        parts = {
+            "connection": [connection.connection_name, connection.connection_id],
+            "workspace": [connection.team_name, connection.team_id],
+            "agent": [None if agent is None else agent.value, model if agent is not AgentBackend.ECHO else None],
+        }
+        shown = {name: ", ".join(escape(clean(each)) for each in values if each) for name, values in parts.items()}
+        return {name: value or "-" for name, value in shown.items()} | {"version": self._version}
+
+    async def _tell(
+        self,
+        connection: Connection,
+        event: JournalledEvent,
+        command: SlashCommand,
+        sentence: Sentence,
+        /,
+        **values: str,
+    ) -> None:
+        await self._replies.tell(
+            connection,
+            event,
+            render_sentence(connection.settings.language, sentence, **values),
+            user_id=command.user_id,
+            channel_id=command.channel_id,
+            response_url=command.response_url,
+        )
+
+
+def _parse(event: JournalledEvent) -> SlashCommand | None:
+    try:
+        form = parse_form(event.payload)
+    except MalformedBodyError:
+        return None
+    return form if isinstance(form, SlashCommand) else None
+
+
+def _name(command: SlashCommand) -> str:
+    return escape(clean(command.command)).replace("`", "")
+
+
+def _make_mention(
+    connection: Connection, event: JournalledEvent, command: SlashCommand, question: str, root: Ts
+) -> Delivery:
+    """Return the event that Slack would send, had the person written the thread's root."""
+    mention = f"<@{connection.bot_user_id}> " if connection.bot_user_id else ""
+    event_id = EventId(f"{event.event_id}-ask")
+    inner: dict[str, Any] = {
+        "type": "app_mention",
+        "channel": command.channel_id,
+        "channel_type": "im" if command.channel_id.startswith("D") else "channel",
+        "user": command.user_id,
+        "text": clean(mention + question),
+        "ts": root,
+    }
+    envelope = {
+        "type": "event_callback",
+        "team_id": command.team_id or command.enterprise_id,
+        "api_app_id": command.api_app_id,
+        "event_id": event_id,
+        "event": inner,
+    }
+    return Delivery(
+        connection_id=connection.connection_id,
+        event_id=event_id,
+        lane=f"{command.channel_id}:{root}",
+        event_type="app_mention",
+        payload=json.dumps(envelope).encode(),
+    )
