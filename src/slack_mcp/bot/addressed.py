@@ -1,23 +1,14 @@
-"""Whether an event is for the bot, and what it asks.
-
-Sources: https://docs.slack.dev/reference/events/app_mention and https://docs.slack.dev/reference/events/message, whose
-subtypes say what kind of message it is.
-"""
+"""Whether an event is for the bot, and what it asks."""
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
 
 from slack_mcp.core.ids import ChannelId, Ts, UserId
 from slack_mcp.core.model import Connection
 from slack_mcp.ports.store import TurnStore
+from slack_mcp.protocol.authors import SPOKEN_SUBTYPES, is_direct, is_named, is_of_bot, is_own
 from slack_mcp.protocol.events import MESSAGE_TYPES, EventCallback
-from slack_mcp.protocol.mrkdwn import clean, is_mentioned, remove_mention, unescape
-
-SPOKEN_SUBTYPES: Final = frozenset({None, "file_share", "thread_broadcast", "me_message"})
-"""Something that a person said; every other subtype tells of an edit, a join or the like."""
-
-SLACKBOT: Final = UserId("USLACKBOT")
+from slack_mcp.protocol.mrkdwn import clean, remove_mention, unescape
 
 
 class SkipReason(StrEnum):
@@ -30,6 +21,7 @@ class SkipReason(StrEnum):
     CHANNEL_NOT_ALLOWED = "channel_not_allowed"
     NOT_FOR_US = "not_for_us"
     NO_WORDS = "no_words"
+    TRIGGER_ONLY = "trigger_only"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +43,14 @@ class Addressed:
 
 
 async def decide(connection: Connection, event: EventCallback, turns: TurnStore) -> Addressed | SkipReason:
-    """Return what the bot is asked, or why the event is not for it.
+    """Return what the bot is asked, or why it does not answer; arguments and errors are those of `find_addressed`."""
+    if connection.settings.trigger_only:
+        return find_reason_to_skip(connection, event) or SkipReason.TRIGGER_ONLY
+    return await find_addressed(connection, event, turns)
+
+
+async def find_addressed(connection: Connection, event: EventCallback, turns: TurnStore) -> Addressed | SkipReason:
+    """Return what the bot is asked, whoever answers in its place, or why the event is not for it.
 
     Args:
         connection: whose bot it is.
@@ -61,10 +60,10 @@ async def decide(connection: Connection, event: EventCallback, turns: TurnStore)
     Raises:
         StoreUnavailableError: the question to the store.
     """
-    reason = find_reason_to_skip(connection, event)
+    reason = _find_reason(connection, event)
     if reason is not None or event.channel_id is None or event.ts is None:
         return reason or SkipReason.NOT_FOR_US
-    if not _is_direct(event) and not _is_named(connection, event):
+    if not is_direct(event) and not is_named(connection, event):
         if not await _takes_part(connection, event.channel_id, event, turns):
             return SkipReason.NOT_FOR_US
         if not event.text.strip():  # a picture passed on between people in a thread: nobody waits for an answer
@@ -79,15 +78,20 @@ async def decide(connection: Connection, event: EventCallback, turns: TurnStore)
 
 
 def find_reason_to_skip(connection: Connection, event: EventCallback) -> SkipReason | None:
-    """Return why an event is not for the bot, when connection and event alone say so.
+    """Return why the bot does not answer an event, when connection and event alone say so.
 
     Most of what Slack delivers ends here, so that it is asked before the event is given to anybody to work on.
     """
+    reason = _find_reason(connection, event)
+    return SkipReason.TRIGGER_ONLY if reason is None and connection.settings.trigger_only else reason
+
+
+def _find_reason(connection: Connection, event: EventCallback) -> SkipReason | None:
     if event.event_type not in MESSAGE_TYPES:
         return SkipReason.EVENT_TYPE
-    if _is_own(connection, event):
+    if is_own(connection, event):
         return SkipReason.OWN_MESSAGE
-    if event.bot_id is not None or event.user_id == SLACKBOT:  # two bots that answer each other never stop
+    if is_of_bot(event):  # two bots that answer each other never stop
         return SkipReason.OTHER_BOT
     if event.subtype not in SPOKEN_SUBTYPES:
         return SkipReason.NOISE_SUBTYPE
@@ -96,35 +100,16 @@ def find_reason_to_skip(connection: Connection, event: EventCallback) -> SkipRea
     return None if _may_be_for_bot(connection, event) else SkipReason.NOT_FOR_US
 
 
-def _is_own(connection: Connection, event: EventCallback) -> bool:
-    """Tell whether this app wrote the message. A connection may not know its app; the envelope always names it."""
-    return (
-        (event.bot_id is not None and event.bot_id == connection.bot_id)
-        or (event.user_id is not None and event.user_id == connection.bot_user_id)
-        or (event.app_id is not None and event.app_id in (connection.api_app_id, event.api_app_id))
-    )
-
-
 def _is_channel_allowed(connection: Connection, event: EventCallback) -> bool:
     allowed = connection.settings.allowed_channels
-    return not allowed or _is_direct(event) or event.channel_id in allowed
-
-
-def _is_direct(event: EventCallback) -> bool:
-    return event.channel_type == "im" or (event.channel_id is not None and event.channel_id.startswith("D"))
-
-
-def _is_named(connection: Connection, event: EventCallback) -> bool:
-    return event.event_type == "app_mention" or (
-        connection.bot_user_id is not None and is_mentioned(event.text, connection.bot_user_id)
-    )
+    return not allowed or is_direct(event) or event.channel_id in allowed
 
 
 def _may_be_for_bot(connection: Connection, event: EventCallback) -> bool:
     """Tell whether the message is for the bot, or may be: whose thread a reply is in is not known here."""
     if event.channel_id is None or event.ts is None:  # a subtype whose shape Slack changed
         return False
-    return _is_reply(event) or _is_direct(event) or _is_named(connection, event)
+    return _is_reply(event) or is_direct(event) or is_named(connection, event)
 
 
 def _is_reply(event: EventCallback) -> bool:

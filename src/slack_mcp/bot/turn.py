@@ -152,6 +152,7 @@ class TurnRun:
             user_id=turn.user_id,
             question=turn.question,
             history=tuple(history),
+            generation=await self._turns.load_generation(turn.connection_id, turn.channel_id, turn.thread_ts),
         )
 
     async def _collect(self, agent: Agent, request: AgentRequest) -> str:

@@ -1,9 +1,12 @@
 """When a failed event is tried again, and when it is given up. Chance is an argument."""
 
 from dataclasses import dataclass
+from typing import Final
 
-from slack_mcp.core.errors import AgentRateLimitedError, RateLimitedError, SlackMcpError
+from slack_mcp.core.errors import AgentRateLimitedError, RateLimitedError, SlackMcpError, TriggerRateLimitedError
 from slack_mcp.core.model import EventState, Outcome
+
+_TOLD_TO_WAIT: Final = (RateLimitedError, AgentRateLimitedError, TriggerRateLimitedError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +36,7 @@ def plan_retry(error: SlackMcpError, *, attempts: int, age_s: float, limits: Ret
         limits: how long to go on.
         chance: from 0 to 1, spreads the attempts of events that failed together.
     """
-    told_s = error.retry_after_s if isinstance(error, RateLimitedError | AgentRateLimitedError) else None
+    told_s = error.retry_after_s if isinstance(error, _TOLD_TO_WAIT) else None
     wait_s = limits.base_s * 2**attempts * (0.5 + chance) if told_s is None else max(0.0, told_s) + chance
     may_retry = error.retryable and (told_s is not None or attempts + 1 < limits.max_attempts)
     if not may_retry or age_s + wait_s > limits.max_age_s:

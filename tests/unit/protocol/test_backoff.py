@@ -9,6 +9,7 @@ from slack_mcp.core.errors import (
     SlackMcpError,
     SlackRefusedError,
     SlackUnavailableError,
+    TriggerRateLimitedError,
 )
 from slack_mcp.core.model import EventState
 from slack_mcp.protocol.backoff import RetryLimits, plan_retry
@@ -47,7 +48,9 @@ def test_an_error_that_cannot_pass_gives_up_at_once() -> None:
     assert (outcome.state, outcome.detail) == (EventState.DEAD, str(error))
 
 
-@pytest.mark.parametrize("error", [RateLimitedError("chat.update", 30), AgentRateLimitedError(30)])
+@pytest.mark.parametrize(
+    "error", [RateLimitedError("chat.update", 30), AgentRateLimitedError(30), TriggerRateLimitedError(30)]
+)
 def test_a_rate_limit_waits_as_told_and_does_not_count(error: SlackMcpError) -> None:
     outcome = plan_retry(error, attempts=7, age_s=0, limits=LIMITS, chance=0.5)
     assert (outcome.state, outcome.retry_after_s, outcome.counts) == (EventState.WAITING, 30.5, False)
