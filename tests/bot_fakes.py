@@ -48,6 +48,7 @@ class FakeTurns:
         self.effects = effects or Effects()
         self.turns: dict[tuple[str, str, str], Turn] = {}
         self.fence = 1
+        self.generations: dict[tuple[str, str, str], int] = {}
 
     async def begin_turn(self, turn: Turn) -> Turn:
         effect = self.effects.begin("begin_turn")
@@ -75,6 +76,9 @@ class FakeTurns:
     ) -> Sequence[Turn]:
         answered = [turn for turn in self._of_thread(connection_id, channel_id, thread_ts) if turn.answer is not None]
         return answered[-limit:]
+
+    async def load_generation(self, connection_id: ConnectionId, channel_id: ChannelId, thread_ts: Ts) -> int:
+        return self.generations.get((connection_id, channel_id, thread_ts), 0)
 
     async def count_turns(self) -> int:
         return len(self.turns)

@@ -2,20 +2,27 @@
 
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import httpx2
 from configuration_fakes import FakeConnectionStore, FakeSlack
+from identity_fakes import FakeKeyStore
+from stepping_clock import SteppingClock
+from tool_fakes import FakeAudit
+from trigger_fakes import FakeTriggers, make_sender, resolve_publicly
 from typer.testing import CliRunner, Result
 
 from slack_mcp.cli.root import cli
 from slack_mcp.cli.seam import Seam
 from slack_mcp.core.ids import ConnectionId
-from slack_mcp.core.model import Connection
+from slack_mcp.core.model import Access, Connection
 from slack_mcp.core.secret import Secret
 from slack_mcp.settings import Settings
+from slack_mcp.triggers.configure import Subscriptions
+from slack_mcp.triggers.target import TargetPolicy, Targets
 
 TOKEN = "xoxb-canary-token"
 SIGNING_SECRET = "canary-signing-secret"
@@ -75,6 +82,9 @@ class FakeAdmin:
     connections: FakeConnectionStore
     saver: FakeSaver
     slack: FakeSlack
+    keys: FakeKeyStore
+    audit: FakeAudit
+    open_subscriptions: Callable[[], AbstractAsyncContextManager[Subscriptions]]
 
 
 class Commands:
@@ -84,10 +94,14 @@ class Commands:
         self.store = FakeConnectionStore()
         self.slack = FakeSlack()
         self.schema = FakeMigrations()
+        self.keys = FakeKeyStore(self.store.rows)
+        self.audit = FakeAudit()
+        self.receiver: Callable[[httpx2.Request], httpx2.Response] = lambda _request: httpx2.Response(204)
         self.environ: dict[str, str] = {"DATABASE_URL": ":memory:"}
         self.is_terminal = False
         self.error: Exception | None = None
         self.served: list[Settings] = []
+        self.served_on_stdio: list[tuple[str | None, Access]] = []
         self.demos: list[tuple[int | None, str | None]] = []
 
     def run(self, *arguments: str, answers: str | None = None) -> Result:
@@ -115,7 +129,27 @@ class Commands:
     async def open_admin(self, settings: Settings) -> AsyncIterator[FakeAdmin]:
         if self.error:
             raise self.error
-        yield FakeAdmin(connections=self.store, saver=FakeSaver(self.store, self.slack), slack=self.slack)
+        saver = FakeSaver(self.store, self.slack)
+        yield FakeAdmin(
+            connections=self.store,
+            saver=saver,
+            slack=self.slack,
+            keys=self.keys,
+            audit=self.audit,
+            open_subscriptions=self._open_subscriptions,
+        )
+
+    @asynccontextmanager
+    async def _open_subscriptions(self) -> AsyncIterator[Subscriptions]:
+        targets = Targets(policy=TargetPolicy(), resolve=resolve_publicly)
+        async with make_sender(self.receiver, targets=targets) as sender:
+            yield Subscriptions(
+                connections=self.store,
+                triggers=FakeTriggers(self.store.rows),
+                targets=targets,
+                sender=sender,
+                clock=SteppingClock(),
+            )
 
     def migrations(self, settings: Settings) -> FakeMigrations:
         return self.schema
@@ -124,6 +158,9 @@ class Commands:
         if self.error:
             raise self.error
         self.served.append(settings)
+
+    def serve_stdio(self, settings: Settings, *, connection_id: ConnectionId | None, access: Access) -> None:
+        self.served_on_stdio.append((connection_id, access))
 
 
 class FakeDemo:

@@ -30,6 +30,9 @@ IDENTITY = SlackIdentity(
 )
 
 
+TOOL_NAMES = frozenset({"SLACK_SEND_MESSAGE", "SLACK_DELETE_MESSAGE"})
+
+
 def make_state(**changes: Any) -> dict[str, Any]:
     return {"SLACK_CREDENTIALS": {"BOT_TOKEN": BOT_TOKEN, "SIGNING_SECRET": SIGNING_SECRET}, **changes}
 
@@ -155,4 +158,4 @@ class FakeTokens:
 def make_configurator(store: FakeConnectionStore, slack: FakeSlack, mesh_api: FakeMeshApi) -> Configurator:
     """Return the real one over fakes."""
     saver = ConnectionSaver(store=store, slack=slack, clock=SteppingClock(), signing_secret_overlap_s=60)
-    return Configurator(store=store, saver=saver, mesh_api=mesh_api)
+    return Configurator(store=store, saver=saver, mesh_api=mesh_api, tool_names=TOOL_NAMES)

@@ -1,6 +1,7 @@
 """A bounded map whose entries live for a time: the least recently used one makes room."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from slack_mcp.core.clock import Clock
@@ -42,9 +43,21 @@ class TtlCache(Generic[Key, Value]):
         if len(self._entries) > self._max_entries:
             self._entries.popitem(last=False)
 
+    def select(self, is_meant: Callable[[Key], bool]) -> list[Value]:
+        """Return the values of all keys that are meant, looking at each; none is kept longer for it."""
+        now_s = self._now_s()
+        return [value for key, (until_s, value) in self._entries.items() if until_s > now_s and is_meant(key)]
+
     def drop(self, key: Key) -> None:
         """Forget the value, if there is one."""
         self._entries.pop(key, None)
+
+    def drop_where(self, is_meant: Callable[[Key], bool]) -> int:
+        """Forget the values of all keys that are meant, looking at each; returns how many there were."""
+        keys = [key for key in self._entries if is_meant(key)]
+        for key in keys:
+            del self._entries[key]
+        return len(keys)
 
     def clear(self) -> None:
         """Forget everything."""

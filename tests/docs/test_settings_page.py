@@ -6,6 +6,7 @@ from doc_pages import load_page, load_pages
 from slack_mcp.cli.docs import render_settings_page
 from slack_mcp.settings import Settings
 from slack_mcp.settings.kinds import get_name, is_secret
+from slack_mcp.tools.registry import TOOLS
 
 NAMES = {get_name(field) for field in Settings.model_fields.values()}
 SECRET_NAMES = {get_name(field) for field in Settings.model_fields.values() if is_secret(field)}
@@ -13,8 +14,6 @@ SECRET_NAMES = {get_name(field) for field in Settings.model_fields.values() if i
 # Written like settings, and something else.
 OTHERS = {
     "CONNECTION_ID",  # an argument of commands
-    "MCP_CONFIGURATION",  # tools
-    "ON_MCP_CONFIGURATION",
     "NAME_FILE",  # how a secret's file is given
 }
 
@@ -30,7 +29,7 @@ def test_every_setting_is_in_the_settings_page(name: str) -> None:
 
 
 def test_every_setting_that_a_page_names_exists() -> None:
-    known = NAMES | OTHERS | {f"{name}_FILE" for name in SECRET_NAMES}
+    known = NAMES | OTHERS | {tool.name for tool in TOOLS} | {f"{name}_FILE" for name in SECRET_NAMES}
     named = {
         (page.path.name, word)
         for page in load_pages()

@@ -13,6 +13,7 @@ from slack_mcp.core import errors
 from slack_mcp.core.errors import DeliveryError, SlackMcpError
 from slack_mcp.store.migrate import Migrations
 from slack_mcp.store.url import parse_database_url
+from slack_mcp.triggers.deliver import DELIVERED
 from slack_mcp.web.problems import get_status
 
 SOURCES = [ast.parse(path.read_text(encoding="utf-8")) for path in sorted((ROOT / "src/slack_mcp").rglob("*.py"))]
@@ -85,7 +86,7 @@ def test_every_reason_to_skip_has_its_line() -> None:
 
 
 def test_every_way_to_be_done_has_its_line() -> None:
-    assert set(read_codes("Done events")) == {ANSWERED, AGENT_NOT_CONFIGURED, UNSUPPORTED_MESSAGE}
+    assert set(read_codes("Done events")) == {ANSWERED, AGENT_NOT_CONFIGURED, UNSUPPORTED_MESSAGE, DELIVERED}
 
 
 def list_log_events() -> set[str]:

@@ -15,24 +15,37 @@ from configuration_fakes import (
     FakeSlack,
     FakeTokens,
     make_claims,
+    make_configurator,
     make_state,
 )
+from directory_fake import FakeDirectory, make_connection
+from identity_fakes import FakeIssuer, FakeKeyStore
 from mcp import Client, types
 from mcp.client.streamable_http import streamable_http_client
+from starlette.applications import Starlette
 from stepping_clock import SteppingClock
 
-from slack_mcp.connections.configure import Configurator
-from slack_mcp.connections.save import ConnectionSaver
+from slack_mcp.core.errors import StoreUnavailableError
+from slack_mcp.core.ids import ConnectionId
+from slack_mcp.core.model import Access
 from slack_mcp.core.secret import Secret
+from slack_mcp.identity.api_keys import ApiKeyVerifier, make_key
+from slack_mcp.identity.issuer import IssuerKeys
+from slack_mcp.identity.oauth import SCOPES, OAuthRules, OAuthVerifier
+from slack_mcp.identity.prove import CredentialProver
+from slack_mcp.identity.rate_limit import RateLimiter
+from slack_mcp.ports.identity import ProtectedResource
 from slack_mcp.simulator.server import serve_app
+from slack_mcp.tools import configuration
+from slack_mcp.tools.call import Call, Services
 from slack_mcp.tools.endpoint import MAX_BODY_BYTES, McpEndpoint
-from slack_mcp.tools.registry import TOOLS
-from slack_mcp.tools.tool import Arguments, Result, Services, Tool
+from slack_mcp.tools.guard import Guard
+from slack_mcp.tools.tool import Arguments, Result, Tool
 
 pytestmark = pytest.mark.anyio
 
 AUTH_TOKEN = "a-shared-secret-of-the-operator"
-TOOL_NAMES = [tool.name for tool in TOOLS]
+PUBLIC_URL = "https://slack.example"
 # As captured from Mesh (mesh/apps/mesh/src/mcp-clients/outbound/headers.ts).
 MESH_HEADERS = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
 INITIALIZE = {
@@ -46,6 +59,46 @@ INITIALIZE = {
     "id": 0,
 }
 INITIALIZED = {"method": "notifications/initialized", "jsonrpc": "2.0"}
+RESOURCE = ProtectedResource(
+    resource=FakeIssuer.AUDIENCE,
+    metadata_url=f"{PUBLIC_URL}/.well-known/oauth-protected-resource/mcp",
+    issuer=FakeIssuer.URL,
+    scopes=tuple(SCOPES),
+)
+
+
+class WhoArguments(Arguments):
+    """No arguments."""
+
+
+class WhoResult(Result):
+    connection_id: str
+    subject: str
+    access: str
+
+
+async def tell_who(call: Call, _arguments: WhoArguments) -> WhoResult:
+    return WhoResult(
+        connection_id=call.connection.connection_id,
+        subject=call.principal.subject,
+        access=call.principal.access.name.lower(),
+    )
+
+
+def make_tool(run: Any = tell_who) -> Tool[Any, Any]:
+    return Tool(
+        name="WHO",
+        title="Who",
+        description="Returns the caller.",
+        arguments=WhoArguments,
+        result=WhoResult,
+        run=run,
+    )
+
+
+TOOLS = (make_tool(), *configuration.TOOLS)
+APP_TOOLS = [tool.name for tool in configuration.TOOLS]
+TOOL_NAMES = [tool.name for tool in TOOLS]
 
 
 def make_call(name: str, arguments: dict[str, Any], *, request_id: str | int = 1) -> dict[str, Any]:
@@ -54,29 +107,72 @@ def make_call(name: str, arguments: dict[str, Any], *, request_id: str | int = 1
 
 
 class Service:
-    """An endpoint with everything around it faked."""
+    """An endpoint with everything around it faked. `conn_a` and `conn_b` are configured."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(
+        self,
+        *,
+        tools: Sequence[Tool[Any, Any]] = TOOLS,
+        body_timeout_s: float = 10.0,
+        per_min: int = 0,
+        issuer: FakeIssuer | None = None,
+        **options: Any,
+    ) -> None:
+        self.clock = SteppingClock()
         self.store = FakeConnectionStore()
         self.slack = FakeSlack()
         self.mesh_api = FakeMeshApi()
-        self.tokens = FakeTokens({"token-a": make_claims("conn_a"), "token-b": make_claims("conn_b")})
-        saver = ConnectionSaver(store=self.store, slack=self.slack, clock=SteppingClock(), signing_secret_overlap_s=60)
-        arguments: dict[str, Any] = {
-            "configurator": Configurator(store=self.store, saver=saver, mesh_api=self.mesh_api),
-            "tokens": self.tokens,
-            "auth_token": None,
-            "auth_header": "Authorization",
-            "allowed_hosts": [],
-            "public_url": "https://slack.example",
-        }
-        self.endpoint = McpEndpoint(**(arguments | options))
+        self.keys = FakeKeyStore()
+        self.tokens = FakeTokens(
+            {f"token-{name}": make_claims(f"conn_{name}") for name in ("a", "b", "new")},
+        )
+        nothing: Any = None  # what none of these tools asks for
+        self.endpoint = McpEndpoint(
+            services=Services(
+                configurator=make_configurator(self.store, self.slack, self.mesh_api),
+                public_url=PUBLIC_URL,
+                directory=FakeDirectory(make_connection("conn_a"), make_connection("conn_b")),
+                slack=nothing,
+                names=nothing,
+                audit=nothing,
+                threads=nothing,
+                clock=self.clock,
+            ),
+            guard=Guard(
+                identities=CredentialProver(
+                    mesh=self.tokens,
+                    keys=ApiKeyVerifier(store=self.keys, clock=self.clock),
+                    oauth=self._make_oauth(issuer) if issuer else None,
+                ),
+                limiter=RateLimiter(per_min=per_min, clock=self.clock),
+                resource=RESOURCE if issuer else None,
+                **{"auth_token": None, "auth_header": "Authorization", "allowed_hosts": [PUBLIC_URL]} | options,
+            ),
+            tools=tools,
+            body_timeout_s=body_timeout_s,
+        )
+
+    def _make_oauth(self, issuer: FakeIssuer) -> OAuthVerifier:
+        rules = OAuthRules(
+            issuer=FakeIssuer.URL,
+            audience=FakeIssuer.AUDIENCE,
+            connection_claim="connection",
+            connection_id=None,
+        )
+        keys = IssuerKeys(http=issuer.open_http(), clock=self.clock, issuer=FakeIssuer.URL, jwks_url=None)
+        return OAuthVerifier(keys=keys, rules=rules, clock=self.clock)
+
+    async def make_key(self, connection_id: str = "conn_a", access: Access = Access.READ) -> str:
+        """Return the `Authorization` of a new API key."""
+        made = make_key(ConnectionId(connection_id), name="test", access=access, expires_in_s=None, clock=self.clock)
+        await self.keys.add_key(made.kept)
+        return f"Bearer {made.shown.reveal()}"
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[httpx2.AsyncClient]:
         async with (
             self.endpoint.running(),
-            serve_app(self.endpoint) as base_url,
+            serve_app(Starlette(routes=self.endpoint.routes())) as base_url,
             httpx2.AsyncClient(base_url=base_url, headers=MESH_HEADERS, trust_env=False, timeout=5) as http,
         ):
             yield http
@@ -101,6 +197,9 @@ async def test_the_sdks_client_initializes_lists_and_calls(mode: str) -> None:
     async with service.serving() as http, connect(http, mode=mode, **{"x-mesh-token": "token-a"}) as client:
         listed = await client.list_tools()
         assert [tool.name for tool in listed.tools] == TOOL_NAMES
+        who = await client.call_tool("WHO", {})
+        assert isinstance(who, types.CallToolResult)
+        assert who.structured_content == {"connection_id": "conn_a", "subject": "mesh:user1", "access": "admin"}
         shown = await client.call_tool("MCP_CONFIGURATION", {})
         assert isinstance(shown, types.CallToolResult)
         assert shown.structured_content["stateSchema"]["required"] == ["SLACK_CREDENTIALS"]
@@ -126,7 +225,7 @@ async def test_meshs_discovery_works_without_a_token_and_touches_no_database() -
         listed = await post(http, {"method": "tools/list", "jsonrpc": "2.0", "id": 1}, **version)
         tools = listed.json()["result"]["tools"]
         assert [tool["name"] for tool in tools] == TOOL_NAMES
-        assert all(tool["_meta"] == {"ui": {"visibility": ["app"]}} for tool in tools)
+        assert all(tool["_meta"] == {"ui": {"visibility": ["app"]}} for tool in tools if tool["name"] in APP_TOOLS)
         shown = await post(http, make_call("MCP_CONFIGURATION", {}, request_id=2), **version)
         result = shown.json()["result"]
         assert json.loads(result["content"][0]["text"]) == result["structuredContent"]
@@ -136,21 +235,22 @@ async def test_meshs_discovery_works_without_a_token_and_touches_no_database() -
 
 async def test_meshs_proxy_configures_without_a_version_header_and_with_string_ids() -> None:
     service = Service()
-    mesh = {"x_mesh_token": "token-a", "x_request_id": "4f9d", "x_caller_id": "conn_z", "x_hub_signature_256": "s"}
+    mesh = {"x_mesh_token": "token-new", "x_request_id": "4f9d", "x_caller_id": "conn_z", "x_hub_signature_256": "s"}
     async with service.serving() as http:
         assert (await post(http, INITIALIZE, **mesh)).status_code == 200
         assert (await post(http, INITIALIZED, **mesh)).status_code == 202
         assert (await http.get("/mcp")).status_code == 405
+        assert service.tokens.verified == []
         request_id = "auth-tools-1795479118529"
         listed = await post(http, {"method": "tools/list", "jsonrpc": "2.0", "id": request_id}, **mesh)
         assert listed.json()["id"] == request_id
-        assert service.tokens.verified == []
+        assert [tool["name"] for tool in listed.json()["result"]["tools"]] == APP_TOOLS
         saved = await post(http, make_call("ON_MCP_CONFIGURATION", {"state": make_state(), "scopes": ["*"]}), **mesh)
         assert saved.json()["result"]["structuredContent"] == {}
         assert saved.json()["result"]["isError"] is False
         again = await post(http, make_call("ON_MCP_CONFIGURATION", {"state": make_state(), "scopes": []}), **mesh)
         assert again.json()["result"]["isError"] is False
-    assert service.store.rows[make_claims().connection_id].version == 2
+    assert service.store.rows[ConnectionId("conn_new")].version == 2
     assert len(service.mesh_api.names) == 1
 
 
@@ -175,21 +275,13 @@ async def test_a_lone_call_is_answered_whatever_version_and_type_it_names(header
 async def test_headers_of_many_kilobytes_are_taken() -> None:
     """Mesh's token holds the whole state."""
     service = Service()
-    token = "t" * 32 * 1024
+    token = "t" * 40 * 1024
     service.tokens.claims[token] = make_claims()
     async with service.serving() as http:
         call = make_call("ON_MCP_CONFIGURATION", {"state": make_state(), "scopes": []})
         response = await post(http, call, x_studio_token=token, x_mesh_token="another")
     assert response.json()["result"]["isError"] is False
     assert service.tokens.verified == [token]
-
-
-@pytest.mark.parametrize("method", ["prompts/list", "resources/list", "resources/templates/list"])
-async def test_prompts_and_resources_are_not_offered(method: str) -> None:
-    async with Service().serving() as http:
-        response = await post(http, {"method": method, "jsonrpc": "2.0", "id": 1})
-    assert response.status_code == 200
-    assert response.json()["error"]["code"] == types.METHOD_NOT_FOUND
 
 
 async def test_a_subscription_of_the_newest_protocol_is_refused_and_holds_no_connection() -> None:
@@ -213,7 +305,7 @@ async def test_other_methods_are_405(method: str) -> None:
 
 
 async def test_only_hosts_of_this_service_are_answered() -> None:
-    async with Service(allowed_hosts=["mcp.internal"]).serving() as http:
+    async with Service(allowed_hosts=["mcp.internal", PUBLIC_URL]).serving() as http:
         for host in ("slack.example", "mcp.internal:8080"):
             assert (await post(http, INITIALIZE, host=host)).status_code == 200
         refused = await post(http, INITIALIZE, host="evil.example")
@@ -224,7 +316,20 @@ async def test_only_hosts_of_this_service_are_answered() -> None:
 async def test_a_body_that_is_too_large_is_not_read() -> None:
     async with Service().serving() as http:
         response = await post(http, make_call("MCP_CONFIGURATION", {"a": "x" * MAX_BODY_BYTES}))
-    assert response.status_code == 413
+        assert response.status_code == 413
+        assert "4194304 bytes" in response.json()["error"]["message"]
+
+        async def send_without_a_length() -> AsyncIterator[bytes]:
+            for _ in range(5):
+                yield b" " * 1_048_576
+
+        assert (await http.post("/mcp", content=send_without_a_length())).status_code == 413
+
+
+async def test_a_body_of_megabytes_is_taken() -> None:
+    async with Service().serving() as http:
+        response = await post(http, make_call("MCP_CONFIGURATION", {"a": "x" * (MAX_BODY_BYTES - 1000)}))
+    assert response.json()["result"]["isError"] is False
 
 
 async def test_a_body_that_does_not_arrive_is_given_up() -> None:
@@ -275,52 +380,198 @@ async def test_a_configuration_is_believed_only_with_a_good_mesh_token(token: st
     assert service.store.rows == {}
 
 
-class WaitArguments(Arguments):
-    """No arguments."""
+@pytest.mark.parametrize("version", ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25", "2031-01-01"])
+async def test_every_version_of_the_handshake_is_negotiated(version: str) -> None:
+    params = INITIALIZE["params"]
+    assert isinstance(params, dict)
+    async with Service().serving() as http:
+        answer = await post(http, INITIALIZE | {"params": params | {"protocolVersion": version}})
+    negotiated = answer.json()["result"]["protocolVersion"]
+    assert negotiated == (version if version.startswith("202") else "2025-11-25")
 
 
-class WaitResult(Result):
-    connection_id: str
+@pytest.mark.parametrize("credentials", [{}, {"authorization": "key"}])
+async def test_the_newest_protocol_discovers_without_a_handshake(credentials: dict[str, str]) -> None:
+    service = Service()
+    if credentials:
+        credentials = {"authorization": await service.make_key()}
+    meta = {
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
+        "io.modelcontextprotocol/clientCapabilities": {},
+    }
+    request = {"method": "server/discover", "params": {"_meta": meta}, "jsonrpc": "2.0", "id": 1}
+    headers = {"mcp-protocol-version": "2026-07-28", "mcp-method": "server/discover"} | credentials
+    async with service.serving() as http:
+        answer = await http.post("/mcp", json=request, headers=headers)
+    assert answer.status_code == 200, answer.text
+    assert "2026-07-28" in answer.json()["result"]["supportedVersions"]
+    assert "tools" in answer.json()["result"]["capabilities"]
 
 
-@pytest.mark.parametrize("version", [None, "2026-07-28"])
-async def test_two_tenants_at_the_same_time_never_see_each_other(version: str | None) -> None:
+@pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
+@pytest.mark.parametrize("access", list(Access))
+async def test_an_api_key_opens_its_own_connection_as_far_as_it_goes(mode: str, access: Access) -> None:
+    service = Service()
+    key = await service.make_key("conn_b", access)
+    async with service.serving() as http, connect(http, mode=mode, authorization=key) as client:
+        assert [tool.name for tool in (await client.list_tools()).tools] == ["WHO"]
+        who = await client.call_tool("WHO", {})
+    assert isinstance(who, types.CallToolResult)
+    assert who.structured_content is not None
+    assert (who.structured_content["connection_id"], who.structured_content["access"]) == (
+        "conn_b",
+        access.name.lower(),
+    )
+
+
+async def test_a_key_that_is_sent_and_bad_is_refused_even_where_none_is_needed() -> None:
+    service = Service()
+    key = await service.make_key()
+    async with service.serving() as http:
+        for bad in (key[:-1], f"Bearer smk_{'0' * 16}_{'x' * 43}", "Bearer nonsense", "Bearer a.b.c"):
+            refused = await post(http, INITIALIZE, authorization=bad)
+            assert refused.status_code == 401
+            # With more in it Mesh would start a login that nobody offers.
+            assert refused.headers["www-authenticate"] == 'Bearer realm="slack-mcp"'
+            assert bad.split()[1] not in refused.text
+        await service.keys.revoke_key(key.split("_")[1], now_ms=1)
+        revoked = await post(http, INITIALIZE, authorization=key)
+    assert "was revoked" in revoked.json()["error"]["message"]
+
+
+async def test_an_api_key_configures_nothing() -> None:
+    service = Service()
+    key = await service.make_key("conn_a", Access.ADMIN)
+    async with service.serving() as http:
+        call = make_call("ON_MCP_CONFIGURATION", {"state": make_state(), "scopes": []})
+        result = (await post(http, call, authorization=key)).json()["result"]
+    assert result["isError"] is True
+    assert service.store.rows == {}
+
+
+async def test_a_database_that_is_away_is_not_the_callers_fault() -> None:
+    service = Service()
+    key = await service.make_key()
+    service.keys.error = StoreUnavailableError("canary")
+    async with service.serving() as http:
+        refused = await post(http, INITIALIZE, authorization=key)
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+    assert "canary" not in refused.text
+
+
+async def test_a_key_helps_where_the_mesh_that_carries_it_is_not_known() -> None:
+    service = Service()
+    key = await service.make_key("conn_b")
+    async with service.serving() as http:
+        foreign = await post(http, make_call("WHO", {}), authorization=key, x_mesh_token="of-another-mesh")
+        known = await post(http, make_call("WHO", {}), authorization=key, x_mesh_token="token-a")
+    assert foreign.json()["result"]["structuredContent"]["connection_id"] == "conn_b"
+    assert known.json()["result"]["structuredContent"]["connection_id"] == "conn_a"
+
+
+async def test_an_access_token_opens_its_connection_and_a_missing_one_starts_a_login() -> None:
+    issuer = FakeIssuer()
+    service = Service(issuer=issuer)
+    async with service.serving() as http:
+        assert (await post(http, INITIALIZE)).status_code == 200
+        assert (await post(http, make_call("MCP_CONFIGURATION", {}))).status_code == 200
+        anonymous = await post(http, make_call("WHO", {}, request_id="q"))
+        assert anonymous.status_code == 401
+        assert anonymous.json()["id"] == "q"
+        assert anonymous.headers["www-authenticate"] == (
+            'Bearer realm="slack-mcp", scope="slack:read slack:write slack:admin", '
+            'resource_metadata="https://slack.example/.well-known/oauth-protected-resource/mcp"'
+        )
+        for path in ("/.well-known/oauth-protected-resource", "/.well-known/oauth-protected-resource/mcp"):
+            document = (await http.get(path)).json()
+            assert document["resource"] == "https://slack.example/mcp"
+            assert document["authorization_servers"] == [FakeIssuer.URL]
+        token = issuer.make_token(now_s=service.clock.time_s)
+        who = await post(http, make_call("WHO", {}), authorization=f"Bearer {token}")
+        assert who.json()["result"]["structuredContent"] == {
+            "connection_id": "conn_a",
+            "subject": "oauth:user-1",
+            "access": "write",
+        }
+        expired = await post(http, INITIALIZE, authorization=f"Bearer {issuer.make_token(now_s=0)}")
+        assert expired.status_code == 401
+        assert 'error="invalid_token"' in expired.headers["www-authenticate"]
+        useless = issuer.make_token(now_s=service.clock.time_s, scope="openid")
+        forbidden = await post(http, INITIALIZE, authorization=f"Bearer {useless}")
+        assert forbidden.status_code == 403
+        assert 'error="insufficient_scope"' in forbidden.headers["www-authenticate"]
+        issuer.error = httpx2.ConnectError("down")
+        assert (await post(http, INITIALIZE, authorization=f"Bearer {token}")).status_code == 200  # the keys are known
+
+
+async def test_an_issuer_that_is_away_is_not_the_callers_fault() -> None:
+    issuer = FakeIssuer()
+    issuer.error = httpx2.ConnectError("down")
+    service = Service(issuer=issuer)
+    token = issuer.make_token(now_s=service.clock.time_s)
+    async with service.serving() as http:
+        refused = await post(http, INITIALIZE, authorization=f"Bearer {token}")
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+
+
+async def test_without_an_issuer_nobody_is_shown_a_login() -> None:
+    async with Service().serving() as http:
+        assert (await http.get("/.well-known/oauth-protected-resource")).status_code == 404
+        anonymous = await post(http, make_call("WHO", {}))
+    assert anonymous.status_code == 200
+    assert anonymous.json()["result"]["isError"] is True
+    assert "www-authenticate" not in anonymous.headers
+
+
+async def test_a_caller_that_asks_too_much_waits_and_no_other_does() -> None:
+    service = Service(per_min=2)
+    keys = [await service.make_key("conn_a"), await service.make_key("conn_b")]
+    async with service.serving() as http:
+        for _ in range(2):
+            assert (await post(http, make_call("WHO", {}), authorization=keys[0])).status_code == 200
+        refused = await post(http, make_call("WHO", {}, request_id=7), authorization=keys[0])
+        assert (refused.status_code, refused.headers["retry-after"]) == (429, "30")
+        assert refused.json() == {
+            "jsonrpc": "2.0",
+            "id": 7,
+            "error": {"code": -32000, "message": "Too many requests: try again in 30 s."},
+        }
+        assert (await post(http, make_call("WHO", {}), authorization=keys[1])).status_code == 200
+        mesh = [await post(http, make_call("WHO", {}), x_mesh_token="token-a") for _ in range(3)]
+        assert [each.status_code for each in mesh] == [200, 200, 429]
+        assert (await post(http, INITIALIZE, x_mesh_token="token-a")).status_code == 200
+        service.clock.time_s += 30
+        assert (await post(http, make_call("WHO", {}), authorization=keys[0])).status_code == 200
+
+
+@pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
+async def test_two_tenants_at_the_same_time_never_see_each_other(mode: str) -> None:
     """Both calls are in flight before either may look who calls."""
     arrived, both = [], anyio.Event()
 
-    async def run(_services: Services, caller: Any, _arguments: WaitArguments) -> WaitResult:
-        arrived.append(caller)
+    async def run(call: Call, arguments: WhoArguments) -> WhoResult:
+        arrived.append(call)
         if len(arrived) == 2:
             both.set()
         await both.wait()
-        return WaitResult(connection_id=(await caller.fetch_claims()).connection_id)
+        return await tell_who(call, arguments)
 
-    tool: Sequence[Any] = [
-        Tool(
-            name="WHO",
-            title="Who",
-            description="Returns the caller's connection.",
-            arguments=WaitArguments,
-            result=WaitResult,
-            annotations=types.ToolAnnotations(read_only_hint=True),
-            run=run,
-        )
-    ]
     answers: dict[str, Any] = {}
-    async with Service(tools=tool).serving() as http:
+    async with Service(tools=[make_tool(run)]).serving() as http:
 
         async def ask(token: str) -> None:
-            mode = version or "legacy"
             async with connect(http, mode=mode, **{"x-mesh-token": token}) as client:
                 result = await client.call_tool("WHO", {})
                 assert isinstance(result, types.CallToolResult)
-                answers[token] = result.structured_content
+                assert result.structured_content is not None
+                answers[token] = result.structured_content["connection_id"]
 
         with anyio.fail_after(5):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(ask, "token-a")
                 tasks.start_soon(ask, "token-b")
-    assert answers == {"token-a": {"connection_id": "conn_a"}, "token-b": {"connection_id": "conn_b"}}
+    assert answers == {"token-a": "conn_a", "token-b": "conn_b"}
 
 
 async def test_an_endpoint_that_is_not_running_answers_nothing() -> None:

@@ -141,5 +141,5 @@ def test_the_numbers_of_a_row_are_json() -> None:
         "values": [1.0, 2.0, 3.0],
         "p50_ms": None,
         "p99_ms": None,
-        "ratios_to_bolt": {"tuned": 1.5},
+        "ratios": {"tuned": 1.5},
     }

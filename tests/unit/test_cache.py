@@ -108,6 +108,17 @@ class CacheAgainstDict(RuleBasedStateMachine):
         self.cache.drop(key)
         self.model.pop(key, None)
 
+    @rule(keys=st.sets(st.sampled_from("abcdef")))
+    def select(self, keys: set[str]) -> None:
+        found = self.cache.select(lambda key: key in keys)
+        for key, value in found:
+            assert key in keys
+            assert self.model[key][0] > self.clock.time_s
+            assert self.model[key][1] == (key, value)
+        assert {key for key in self.used[-ROOM:] if key in keys and key in self.model} <= {key for key, _ in found} | {
+            key for key, (ends_s, _) in self.model.items() if ends_s <= self.clock.time_s
+        }
+
     @rule(seconds=st.integers(1, 5))
     def wait(self, seconds: int) -> None:
         self.clock.time_s += seconds

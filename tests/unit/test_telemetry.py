@@ -12,7 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slack_mcp.core.secret import MASK, Secret
-from slack_mcp.telemetry import configure_logging, is_secret_name, redact, redact_text
+from slack_mcp.telemetry import (
+    _CAMEL,
+    _NAME_MARKS,
+    _SEPARATORS,
+    _SHAPE_MARKS,
+    _SHAPES,
+    SECRET_NAMES,
+    SECRET_WORDS,
+    configure_logging,
+    is_secret_name,
+    redact,
+    redact_text,
+)
 
 CANARIES = [
     "xoxb-1234-canary",
@@ -162,3 +174,24 @@ def test_no_surrounding_text_lets_a_token_through(before: str, canary: str, afte
     masked = redact_text(f"{before} {canary} {after}")
     assert masked == redact_text(masked) or MASK in masked
     assert canary not in masked
+
+
+@given(st.data())
+def test_whatever_has_the_shape_of_a_secret_has_a_mark_of_one(data: st.DataObject) -> None:
+    shape, _mask = data.draw(st.sampled_from(_SHAPES))
+    text = data.draw(st.from_regex(shape))
+
+    assert _SHAPE_MARKS.search(text.casefold())
+
+
+@given(st.data())
+def test_whatever_is_named_like_a_secret_has_a_mark_of_one(data: st.DataObject) -> None:
+    word = data.draw(st.sampled_from(sorted(SECRET_WORDS | SECRET_NAMES)))
+    letters = [data.draw(st.sampled_from((letter, letter.upper()))) for letter in word]
+    around = st.text(st.characters() | st.sampled_from("_-A")) | st.just("")
+    name = data.draw(around) + "".join(letters) + data.draw(around)
+    plain = _SEPARATORS.sub("_", _CAMEL.sub("_", name).lower()).strip("_")
+
+    named = plain in SECRET_NAMES or not SECRET_WORDS.isdisjoint(plain.split("_"))
+    assert is_secret_name(name) == named
+    assert not named or _NAME_MARKS.search(name.lower())

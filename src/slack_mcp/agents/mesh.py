@@ -68,7 +68,9 @@ def render_turn(connection: Connection, request: AgentRequest) -> MeshTurn:
     """
     if not connection.agent_id:
         raise AgentNotConfiguredError("No agent is chosen: choose one in the connection's configuration in Mesh.")
-    thread_id = make_thread_id(connection.connection_id, request.channel_id, request.thread_ts)
+    thread_id = make_thread_id(
+        connection.connection_id, request.channel_id, request.thread_ts, generation=request.generation
+    )
     return MeshTurn(
         thread_id=thread_id,
         # Mesh's message ids are of one kind for all tenants, and two of them may hear of the same Slack event.
@@ -79,12 +81,12 @@ def render_turn(connection: Connection, request: AgentRequest) -> MeshTurn:
     )
 
 
-def make_thread_id(connection_id: ConnectionId, channel_id: ChannelId, thread_ts: Ts) -> str:
-    """Return the Mesh thread of a Slack thread: always the same, and of letters, digits and `-` only.
+def make_thread_id(connection_id: ConnectionId, channel_id: ChannelId, thread_ts: Ts, *, generation: int = 0) -> str:
+    """Return the Mesh thread of a Slack thread: the same until it is reset, and of letters, digits and `-` only.
 
     Mesh uses it as the name of a NATS subject, where `.`, `*`, `>` and blanks are refused.
     """
-    names = f"{connection_id}\0{channel_id}\0{thread_ts}"
+    names = f"{connection_id}\0{channel_id}\0{thread_ts}" + (f"\0{generation}" if generation else "")
     return f"slack-{hashlib.sha256(names.encode('utf-8', 'replace')).hexdigest()[:_DIGEST_CHARS]}"
 
 

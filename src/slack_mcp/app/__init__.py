@@ -3,5 +3,6 @@
 from slack_mcp.app.compose import migrations, open_admin
 from slack_mcp.app.pod import open_pod
 from slack_mcp.app.serve import serve
+from slack_mcp.app.stdio import serve_stdio
 
-__all__ = ["migrations", "open_admin", "open_pod", "serve"]
+__all__ = ["migrations", "open_admin", "open_pod", "serve", "serve_stdio"]

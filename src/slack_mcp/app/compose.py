@@ -1,30 +1,41 @@
 """The parts that the service and the commands have in common: database, secrets, connections and the way to Slack."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
+from slack_mcp.app.triggers import open_subscriptions
 from slack_mcp.connections.save import ConnectionSaver
 from slack_mcp.core.clock import Clock, SystemClock
 from slack_mcp.core.errors import SchemaOutdatedError
+from slack_mcp.ports.audit import AuditLog
+from slack_mcp.ports.identity import ApiKeyStore
 from slack_mcp.ports.slack import SlackApis
 from slack_mcp.ports.store import ConnectionStore
 from slack_mcp.sealing import KeyRing, Sealer
 from slack_mcp.settings import Settings
 from slack_mcp.slack.client import open_slack_apis
+from slack_mcp.store.api_keys import SqlApiKeyStore
+from slack_mcp.store.audit import SqlAuditLog
 from slack_mcp.store.connections import SqlConnectionStore
 from slack_mcp.store.database import Database, open_database
 from slack_mcp.store.keyfile import get_key_file, load_or_create_key_file
 from slack_mcp.store.migrate import Migrations, load_revision
+from slack_mcp.store.triggers import SqlTriggerStore
+from slack_mcp.triggers.configure import Subscriptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admin:
-    """What the commands work with: the connections, the way to save one, and Slack."""
+    """What the commands work with: the connections, the way to save one, Slack, and the API keys."""
 
     connections: ConnectionStore
     saver: ConnectionSaver
     slack: SlackApis
+    keys: ApiKeyStore
+    audit: AuditLog
+    open_subscriptions: Callable[[], AbstractAsyncContextManager[Subscriptions]]
 
 
 def migrations(settings: Settings, *, database: Database | None = None) -> Migrations:
@@ -68,6 +79,23 @@ def make_saver(settings: Settings, *, store: ConnectionStore, slack: SlackApis, 
     )
 
 
+async def ensure_schema(settings: Settings, database: Database) -> None:
+    """Give a database without any table its tables; an outdated one is left to its owner.
+
+    Raises:
+        SchemaOutdatedError: it has other migrations than this version needs.
+        MigrationFailedError, StoreUnavailableError: it cannot be had.
+    """
+    revision = await load_revision(database)
+    if revision["current"] is None:
+        await migrations(settings, database=database).up()
+    elif revision["current"] != revision["head"]:
+        raise SchemaOutdatedError(
+            f"The database is at migration {revision['current']} and this version needs {revision['head']}: run "
+            "`slack-mcp migrate up`."
+        )
+
+
 @asynccontextmanager
 async def open_admin(settings: Settings) -> AsyncIterator[Admin]:
     """Yield what the commands need. A database without any table gets them; an outdated one is left to its owner.
@@ -78,13 +106,20 @@ async def open_admin(settings: Settings) -> AsyncIterator[Admin]:
     """
     clock = SystemClock()
     async with open_store(settings) as database, open_slack_apis(base_url=settings.slack_api_url) as slack:
-        revision = await load_revision(database)
-        if revision["current"] is None:
-            await migrations(settings, database=database).up()
-        elif revision["current"] != revision["head"]:
-            raise SchemaOutdatedError(
-                f"The database is at migration {revision['current']} and this version needs {revision['head']}: run "
-                "`slack-mcp migrate up`."
-            )
-        store = SqlConnectionStore(database, make_sealer(settings), clock=clock)
-        yield Admin(connections=store, saver=make_saver(settings, store=store, slack=slack, clock=clock), slack=slack)
+        await ensure_schema(settings, database)
+        sealer = make_sealer(settings)
+        store = SqlConnectionStore(database, sealer, clock=clock)
+        yield Admin(
+            connections=store,
+            saver=make_saver(settings, store=store, slack=slack, clock=clock),
+            slack=slack,
+            keys=SqlApiKeyStore(database),
+            audit=SqlAuditLog(database, clock=clock),
+            open_subscriptions=partial(
+                open_subscriptions,
+                settings,
+                triggers=SqlTriggerStore(database, sealer, clock=clock),
+                connections=store,
+                clock=clock,
+            ),
+        )

@@ -12,42 +12,47 @@ import anyio
 import httpx2
 import structlog
 from starlette.applications import Starlette
-from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from slack_mcp.agents.echo import EchoAgent
-from slack_mcp.agents.mesh import MeshAgent
-from slack_mcp.agents.openai import build_openai_agent
-from slack_mcp.agents.registry import AgentRegistry
+from slack_mcp.app.agents import make_agents
+from slack_mcp.app.caches import Caches
 from slack_mcp.app.compose import make_saver, make_sealer, migrations, open_store
+from slack_mcp.app.identity import make_guard
+from slack_mcp.app.interactivity import open_interactivity
 from slack_mcp.app.server import HttpServer, render_url
+from slack_mcp.app.stores import S_PER_DAY, list_deletions, make_stores
+from slack_mcp.app.triggers import open_triggers
 from slack_mcp.bot.addressed import find_reason_to_skip
 from slack_mcp.bot.handler import BotHandler
 from slack_mcp.connections.configure import Configurator
 from slack_mcp.connections.directory import CachedDirectory
 from slack_mcp.core.clock import SystemClock
-from slack_mcp.core.errors import AgentNotConfiguredError, SettingsError
 from slack_mcp.core.ids import PodId
-from slack_mcp.core.model import AgentBackend, ConnectionChange, Delivery
+from slack_mcp.core.model import Connection, Delivery
 from slack_mcp.inbox.dispatch import Dispatcher, WorkLimits
 from slack_mcp.inbox.group_commit import CommitLimits, GroupCommit
-from slack_mcp.inbox.prune import Pruner, Retention
+from slack_mcp.inbox.prune import Pruner
 from slack_mcp.inbox.receive import Receiver
+from slack_mcp.inbox.repeat import Repeater
+from slack_mcp.inbox.route import HandlerByType
+from slack_mcp.inbox.verify import Verifier
 from slack_mcp.mesh.client import MeshClient
-from slack_mcp.mesh.decopilot import Decopilot
 from slack_mcp.mesh.tokens import MeshTokenVerifier
 from slack_mcp.mesh.transport import MeshTransport
-from slack_mcp.ports.agent import Agent
+from slack_mcp.names.feed import NAME_EVENTS, NameFeed
+from slack_mcp.names.resolve import CachedNames
 from slack_mcp.protocol.backoff import RetryLimits
+from slack_mcp.protocol.events import EventCallback
 from slack_mcp.settings import Settings
 from slack_mcp.slack.client import open_slack_apis
-from slack_mcp.store.announcements import Listener, Subscribers
-from slack_mcp.store.connections import SqlConnectionStore
+from slack_mcp.store.announcements import Listener, SqlNameAnnouncer, Subscribers
 from slack_mcp.store.health import SqlStoreHealth
 from slack_mcp.store.lockfile import hold_database
-from slack_mcp.store.open import open_journal
-from slack_mcp.store.turns import SqlTurnStore
+from slack_mcp.tools.call import Services
 from slack_mcp.tools.endpoint import McpEndpoint
+from slack_mcp.tools.registry import TOOLS
+from slack_mcp.triggers.plan import plan
+from slack_mcp.web.forms import FormIntake
 from slack_mcp.web.health import Health, PodState
 from slack_mcp.web.intake import Intake
 from slack_mcp.web.webhook import Webhook
@@ -57,7 +62,6 @@ JOURNAL_BATCH_BYTES: Final = 8_388_608
 JOURNAL_WAITING_BYTES: Final = 67_108_864
 # Slack waits 3 s for the answer: https://docs.slack.dev/apis/events-api/#responding
 JOURNAL_TIMEOUT_S: Final = 2.0
-S_PER_DAY: Final = 86_400.0
 
 _log = structlog.get_logger(__name__)
 
@@ -80,6 +84,7 @@ class Pod:
     journal: GroupCommit[Delivery, bool]
     dispatcher: Dispatcher
     pruner: Pruner
+    sweeper: Repeater
     listener: Listener | None
     drain_delay_s: float
     drain_timeout_s: float
@@ -93,6 +98,7 @@ class Pod:
         async with anyio.create_task_group() as background:
             background.start_soon(self.journal.run, name="journal")
             background.start_soon(self.pruner.run, name="prune")
+            background.start_soon(self.sweeper.run, name="questions")
             if self.listener is not None:
                 background.start_soon(self.listener.run, name="listen")
             async with anyio.create_task_group() as work:
@@ -126,18 +132,13 @@ async def open_pod(settings: Settings) -> AsyncIterator[Pod]:
         for name in await migrations(settings, database=database).up():
             _log.info("migration.applied", migration=name)
 
-        def on_change(change: ConnectionChange) -> None:
-            directory.invalidate(change.connection_id, change.version)
-
-        connections = SqlConnectionStore(database, sealer, clock=clock, announce=on_change)
-        turns = SqlTurnStore(database, sealer, clock=clock)
-        journal = open_journal(database, sealer, pod_id, clock=clock)
-        lanes = await journal.take_back()
+        stores = make_stores(database, sealer, pod_id, clock=clock, announce=lambda change: caches.hear_change(change))  # noqa: PLW0108
+        lanes = await stores.journal.take_back()
         if lanes:
             _log.info("journal.taken_back", lanes=lanes)
         hears_of_changes = settings.listen_dsn is not None
         directory = CachedDirectory(
-            store=connections,
+            store=stores.connections,
             clock=clock,
             # Without a listener a change elsewhere shows when the entry's time is over, so that it is a short one.
             ttl_s=settings.directory_ttl_s if hears_of_changes else min(settings.directory_ttl_s, settings.poll_s),
@@ -147,18 +148,66 @@ async def open_pod(settings: Settings) -> AsyncIterator[Pod]:
 
         slack = await stack.enter_async_context(open_slack_apis(base_url=settings.slack_api_url))
         mesh = MeshTransport(http=await stack.enter_async_context(_open_http(settings)))
-        model_http = await stack.enter_async_context(_open_http(settings))
-        handler = BotHandler(
-            turns=turns,
+        names = CachedNames(slack=slack, clock=clock)
+        caches = Caches(directory=directory, names=names)
+        announcer = SqlNameAnnouncer(database, tell=caches.hear_names)
+        bot = BotHandler(
+            turns=stores.turns,
             slack=slack,
-            agents=AgentRegistry(agents=_make_agents(settings, model_http, mesh), default=settings.default_agent),
+            agents=make_agents(settings, http=await stack.enter_async_context(_open_http(settings)), mesh=mesh),
             clock=clock,
             turn_timeout_s=settings.turn_timeout_s,
         )
+        group_commit = GroupCommit(
+            stores.journal.append,
+            limits=CommitLimits(
+                max_batch=JOURNAL_BATCH,
+                max_batch_weight=JOURNAL_BATCH_BYTES,
+                max_waiting=settings.max_waiting_deliveries,
+                max_waiting_weight=JOURNAL_WAITING_BYTES,
+                timeout_s=JOURNAL_TIMEOUT_S,
+            ),
+            weigh=lambda delivery: len(delivery.payload),
+        )
+        interactivity = await stack.enter_async_context(
+            open_interactivity(
+                database=database,
+                sealer=sealer,
+                directory=directory,
+                slack=slack,
+                slack_api_url=settings.slack_api_url,
+                verifier=Verifier(directory=directory, clock=clock, shared_secret=settings.slack_signing_secret),
+                journal=stores.journal,
+                submit=group_commit.submit,
+                wake=lambda: dispatcher.wake(),  # noqa: PLW0108 - made below
+                clock=clock,
+                default_agent=settings.default_agent,
+                keep_questions_s=settings.retention_turns_days * S_PER_DAY,
+            )
+        )
+        triggers = await stack.enter_async_context(
+            open_triggers(
+                settings,
+                triggers=stores.triggers,
+                connections=stores.connections,
+                turns=stores.turns,
+                slack=slack,
+                webs=slack,
+                names=names,
+                clock=clock,
+            )
+        )
         dispatcher = Dispatcher(
-            journal=journal,
+            journal=stores.journal,
             directory=directory,
-            handler=handler,
+            handler=HandlerByType(
+                default=bot,
+                by_type={
+                    **interactivity.handlers,
+                    **triggers.handlers,
+                    **dict.fromkeys(NAME_EVENTS, NameFeed(announcer=announcer)),
+                },
+            ),
             pod_id=pod_id,
             clock=clock,
             limits=_make_work_limits(settings),
@@ -171,53 +220,67 @@ async def open_pod(settings: Settings) -> AsyncIterator[Pod]:
         listener = _make_listener(
             settings,
             Subscribers(
-                on_change=on_change, on_work=dispatcher.wake_from_outside, on_listening=directory.set_listening
+                on_change=caches.hear_change,
+                on_work=dispatcher.wake_from_outside,
+                on_listening=caches.hear_listening,
+                on_names=caches.hear_names,
             ),
-        )
-        group_commit = GroupCommit(
-            journal.append,
-            limits=CommitLimits(
-                max_batch=JOURNAL_BATCH,
-                max_batch_weight=JOURNAL_BATCH_BYTES,
-                max_waiting=settings.max_waiting_deliveries,
-                max_waiting_weight=JOURNAL_WAITING_BYTES,
-                timeout_s=JOURNAL_TIMEOUT_S,
-            ),
-            weigh=lambda delivery: len(delivery.payload),
         )
         receiver = Receiver(
             directory=directory,
             journal=group_commit.submit,
             wake=dispatcher.wake,
-            triage=find_reason_to_skip,
+            triage=_triage,
+            plan=plan,
             clock=clock,
             shared_secret=settings.slack_signing_secret,
         )
         intake = Intake(receiver)
-        mcp = McpEndpoint(
+        services = Services(
             configurator=Configurator(
-                store=connections,
-                saver=make_saver(settings, store=connections, slack=slack, clock=clock),
+                store=stores.connections,
+                saver=make_saver(settings, store=stores.connections, slack=slack, clock=clock),
                 mesh_api=MeshClient(transport=mesh),
+                tool_names={tool.name for tool in TOOLS},
             ),
-            tokens=MeshTokenVerifier(
-                transport=mesh,
-                clock=clock,
-                jwt_secret=settings.mesh_jwt_secret,
-                allowed_urls=settings.mesh_allowed_urls,
-            ),
-            auth_token=settings.auth_token,
-            auth_header=settings.auth_header,
-            allowed_hosts=settings.mcp_allowed_hosts,
             public_url=settings.public_url,
+            directory=directory,
+            slack=slack,
+            names=names,
+            audit=stores.audit,
+            threads=stores.turns,
+            clock=clock,
+            triggers=triggers.of_mesh,
+            questions=interactivity.questions,
+            announcer=announcer,
+        )
+        mcp = McpEndpoint(
+            services=services,
+            guard=make_guard(
+                settings,
+                tokens=MeshTokenVerifier(
+                    transport=mesh,
+                    clock=clock,
+                    jwt_secret=settings.mesh_jwt_secret,
+                    allowed_urls=settings.mesh_allowed_urls,
+                ),
+                keys=stores.keys,
+                http=await stack.enter_async_context(_open_http(settings)),
+                clock=clock,
+            ),
         )
         await stack.enter_async_context(mcp.running())
-        state = PodState(failing_duties=lambda: ["dispatch"] if dispatcher.is_failing else [])
+        state = PodState(
+            failing_duties=lambda: [
+                *(["dispatch"] if dispatcher.is_failing else []),
+                *(["questions"] if interactivity.sweeper.is_failing else []),
+            ]
+        )
         health = Health(
             store=SqlStoreHealth(database, listener=listener),
-            connections=connections,
-            journal=journal,
-            turns=turns,
+            connections=stores.connections,
+            journal=stores.journal,
+            turns=stores.turns,
             directory=directory,
             pod=state,
             clock=clock,
@@ -227,27 +290,26 @@ async def open_pod(settings: Settings) -> AsyncIterator[Pod]:
             pod_id=pod_id,
             app=Webhook(
                 intake,
-                rest=Starlette(routes=[*health.routes(), Route("/mcp", mcp)]),
+                rest=Starlette(routes=[*health.routes(), *mcp.routes()]),
                 max_body_bytes=settings.max_body_bytes,
+                forms=FormIntake(interactivity.receiver),
             ),
             intake=intake,
             max_body_bytes=settings.max_body_bytes,
             state=state,
             journal=group_commit,
             dispatcher=dispatcher,
-            pruner=Pruner(
-                journal=journal,
-                turns=turns,
-                retention=Retention(
-                    done_s=settings.retention_done_days * S_PER_DAY,
-                    dead_s=settings.retention_dead_days * S_PER_DAY,
-                    turns_s=settings.retention_turns_days * S_PER_DAY,
-                ),
-            ),
+            pruner=Pruner((*list_deletions(settings, stores), interactivity.prune)),
+            sweeper=interactivity.sweeper,
             listener=listener,
             drain_delay_s=settings.drain_delay_s,
             drain_timeout_s=settings.drain_timeout_s,
         )
+
+
+def _triage(connection: Connection, event: EventCallback) -> str | None:
+    """Return why there is nothing to do for an event, when that is plain at once."""
+    return None if event.event_type in NAME_EVENTS else find_reason_to_skip(connection, event)
 
 
 def _open_http(settings: Settings) -> httpx2.AsyncClient:
@@ -257,25 +319,6 @@ def _open_http(settings: Settings) -> httpx2.AsyncClient:
     """
     limits = httpx2.Limits(max_connections=settings.lanes_per_pod + 16, max_keepalive_connections=16)
     return httpx2.AsyncClient(trust_env=False, limits=limits)
-
-
-def _make_agents(settings: Settings, http: httpx2.AsyncClient, mesh: MeshTransport) -> dict[AgentBackend, Agent]:
-    """Return the backends that can be used here; raises SettingsError when the default one cannot."""
-    agents: dict[AgentBackend, Agent] = {
-        AgentBackend.ECHO: EchoAgent(),
-        AgentBackend.MESH: MeshAgent(mesh=Decopilot(transport=mesh)),
-    }
-    if settings.openai_api_key or settings.openai_base_url:
-        try:
-            agents[AgentBackend.OPENAI] = build_openai_agent(
-                http=http,
-                api_key=settings.openai_api_key,
-                base_url=settings.openai_base_url,
-                default_model=settings.openai_model,
-            )
-        except AgentNotConfiguredError as error:
-            raise SettingsError([str(error)]) from error
-    return agents
 
 
 def _make_work_limits(settings: Settings) -> WorkLimits:

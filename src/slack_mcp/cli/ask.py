@@ -11,6 +11,7 @@ from slack_mcp.core.ids import ConnectionId
 from slack_mcp.core.secret import Secret
 
 BOT_TOKEN_PREFIX: Final = "xoxb-"  # noqa: S105 - the kind of token, from https://docs.slack.dev/authentication/tokens
+USER_TOKEN_PREFIX: Final = "xoxp-"  # noqa: S105 - the same page
 # Part of the Request URL, so that it must need no escaping there: https://www.rfc-editor.org/rfc/rfc3986#section-2.3
 _ID: Final = re.compile(r"[A-Za-z0-9._~-]{1,200}")
 
@@ -55,6 +56,16 @@ def check_bot_token(token: Secret) -> Secret:
             "Permissions'."
         )
     return _check_credential("The bot token", token)
+
+
+def check_user_token(token: Secret) -> Secret:
+    """Return the token, unless it is of another kind; raises InvalidInputError."""
+    if not token.reveal().startswith(USER_TOKEN_PREFIX):
+        raise InvalidInputError(
+            f"A user token starts with {USER_TOKEN_PREFIX}: copy 'User OAuth Token' from the app's page 'OAuth & "
+            "Permissions'."
+        )
+    return _check_credential("The user token", token)
 
 
 def check_signing_secret(secret: Secret) -> Secret:

@@ -13,6 +13,7 @@ from slack_mcp.cli.ask import (
     check_connection_id,
     check_signing_secret,
     check_text,
+    check_user_token,
     find_secret,
     read_text,
 )
@@ -54,6 +55,9 @@ def add(
     system_prompt_file: Annotated[Path | None, typer.Option(help="File with the agent's instructions.")] = None,
     bot_token_file: Annotated[Path | None, typer.Option(help="File with the bot token.")] = None,
     signing_secret_file: Annotated[Path | None, typer.Option(help="File with the signing secret.")] = None,
+    user_token_file: Annotated[
+        Path | None, typer.Option(help="File with the user token with which the tools search; may be left out.")
+    ] = None,
     is_replacing: Annotated[
         bool,
         typer.Option(
@@ -67,7 +71,8 @@ def add(
     """Connect a Slack workspace, or with --replace give a connection new secrets.
 
     The bot token and the signing secret are asked for, or come from SLACK_BOT_TOKEN and SLACK_SIGNING_SECRET, or from
-    files. A replaced signing secret is still accepted for SLACK_MCP_SIGNING_SECRET_OVERLAP_S.
+    files; a user token comes from SLACK_USER_TOKEN or a file. A replaced signing secret is still accepted for
+    SLACK_MCP_SIGNING_SECRET_OVERLAP_S.
     """
     seam: Seam = ctx.obj
     settings = seam.load_settings()
@@ -93,6 +98,12 @@ def add(
             environment=settings.slack_signing_secret,
             is_terminal=seam.is_terminal,
             may_skip=is_replacing,
+        ),
+        user_token=find_secret(
+            "User token (xoxp-…)",
+            file=user_token_file,
+            environment=settings.slack_user_token,
+            is_terminal=False,  # most connections have none: nobody is asked for it
         ),
     )
     new = None if is_replacing else given.make(new_id)
@@ -131,8 +142,11 @@ class Given:
     system_prompt: str | None
     bot_token: Secret | None
     signing_secret: Secret | None
+    user_token: Secret | None
 
     def __post_init__(self) -> None:
+        if self.user_token is not None:
+            check_user_token(self.user_token)
         if self.bot_token is not None:
             check_bot_token(self.bot_token)
         if self.signing_secret is not None:
@@ -152,6 +166,7 @@ class Given:
             mesh_url="",
             bot_token=self.bot_token,
             signing_secret=self.signing_secret,
+            user_token=self.user_token,
             connection_name=self.name,
             model_id=self.model_id,
             system_prompt=self.system_prompt,
@@ -164,6 +179,7 @@ class Given:
             stored,
             bot_token=self.bot_token or stored.bot_token,
             signing_secret=self.signing_secret or stored.signing_secret,
+            user_token=self.user_token or stored.user_token,
             connection_name=stored.connection_name if self.name is None else self.name,
             model_id=stored.model_id if self.model_id is None else self.model_id,
             system_prompt=stored.system_prompt if self.system_prompt is None else self.system_prompt,

@@ -35,6 +35,14 @@ def settings() -> None:
     typer.echo(render_settings_page(), nl=False)
 
 
+@cli.command()
+def tools() -> None:
+    """Print docs/tools.md."""
+    from slack_mcp.cli.tool_page import render_tools_page
+
+    typer.echo(render_tools_page(), nl=False)
+
+
 def render_settings_page() -> str:
     """Return docs/settings.md."""
     from slack_mcp.settings import Settings

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from slack_mcp.core.model import Connection
+from slack_mcp.core.model import Connection, ToolPolicy
 from slack_mcp.core.secret import Secret
 
 if TYPE_CHECKING:
@@ -37,11 +37,23 @@ def render_connection(connection: Connection) -> dict[str, Any]:
         "thread_timeout_min": choices.thread_timeout_min,
         "bot_token": _render_secret(connection.bot_token),
         "signing_secret": _render_secret(connection.signing_secret),
+        "user_token": _render_secret(connection.user_token),
         "mesh_token": _render_secret(connection.mesh_token),
         "mesh_api_key": _render_secret(connection.mesh_api_key),
         "version": connection.version,
         "configured_at": connection.configured_at,
         "updated_at": connection.updated_at,
+    }
+
+
+def render_policy(policy: ToolPolicy) -> dict[str, Any]:
+    """Return a policy as plain data."""
+    return {
+        "read_only": policy.is_read_only,
+        "allowed_tools": list(policy.allowed_tools) or "all",
+        "denied_tools": list(policy.denied_tools),
+        "write_channels": list(policy.write_channels) or "all",
+        "denied_write_channels": list(policy.denied_write_channels),
     }
 
 

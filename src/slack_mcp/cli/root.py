@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slack_mcp import __version__
-from slack_mcp.cli import connections, docs, migrate
+from slack_mcp.cli import audit, connections, docs, keys, manifest, migrate, policy, stdio, triggers
 from slack_mcp.cli.guard import GuardedGroup
 
 if TYPE_CHECKING:
@@ -20,8 +20,14 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,  # its tracebacks would show the values of local variables
 )
 cli.add_typer(connections.cli, name="connections")
+cli.add_typer(keys.cli, name="keys")
+cli.add_typer(policy.cli, name="policy")
+cli.add_typer(audit.cli, name="audit")
+cli.add_typer(triggers.cli, name="triggers")
 cli.add_typer(migrate.cli, name="migrate")
 cli.add_typer(docs.cli, name="docs")
+cli.command("stdio")(stdio.stdio)
+cli.command("manifest")(manifest.manifest)
 
 
 def _print_version(wanted: bool) -> None:

@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
-from slack_mcp.core.model import Connection
+from slack_mcp.core.ids import ConnectionId
+from slack_mcp.core.model import Access, Connection
+from slack_mcp.ports.audit import AuditLog
+from slack_mcp.ports.identity import ApiKeyStore
 from slack_mcp.ports.slack import SlackApis
 from slack_mcp.ports.store import ConnectionStore
 
 if TYPE_CHECKING:  # pydantic alone takes longer than `--help` may
     from slack_mcp.settings import Settings
+    from slack_mcp.triggers.configure import Subscriptions
 
 T = TypeVar("T")
 
@@ -41,6 +45,21 @@ class Admin(Protocol):
     @property
     def slack(self) -> SlackApis:
         """Slack's Web API."""
+        ...
+
+    @property
+    def audit(self) -> AuditLog:
+        """What the tools wrote."""
+        ...
+
+    @property
+    def keys(self) -> ApiKeyStore:
+        """The API keys for the MCP endpoint."""
+        ...
+
+    @property
+    def open_subscriptions(self) -> "Callable[[], AbstractAsyncContextManager[Subscriptions]]":
+        """Opens what adds and tries the triggers' receivers."""
         ...
 
 
@@ -92,6 +111,10 @@ class Composition(Protocol):
 
     def serve(self, settings: "Settings") -> None:
         """Run the service until a signal ends it."""
+        ...
+
+    def serve_stdio(self, settings: "Settings", *, connection_id: ConnectionId | None, access: Access) -> None:
+        """Offer the tools on standard input and output until the input ends."""
         ...
 
 

@@ -1,11 +1,12 @@
 """From a configuration saved at Mesh to a connection."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
 import structlog
 
+from slack_mcp.connections.policy import check_tool_names
 from slack_mcp.connections.save import ConnectionSaver
 from slack_mcp.connections.state import MeshState, parse_state
 from slack_mcp.core.errors import ConflictError, InvalidInputError, MeshApiError
@@ -29,10 +30,14 @@ class Configurator:
         store: the connections that exist.
         saver: asks Slack, and writes.
         mesh_api: makes the API key.
+        tool_names: the tools there are, which a policy may name.
     """
 
-    def __init__(self, *, store: ConnectionStore, saver: ConnectionSaver, mesh_api: MeshApi) -> None:
+    def __init__(
+        self, *, store: ConnectionStore, saver: ConnectionSaver, mesh_api: MeshApi, tool_names: Collection[str]
+    ) -> None:
         self._store = store
+        self._tool_names = tool_names
         self._saver = saver
         self._mesh_api = mesh_api
 
@@ -51,6 +56,7 @@ class Configurator:
         """
         check_arguments(claims, arguments)
         state = parse_state(claims.state)
+        check_tool_names(state.tools, self._tool_names)
         stored = await self._store.load_connection(claims.connection_id)
         _check_owner(claims, stored)
         # Slack first: a wrong bot token must not leave a key behind at Mesh.
@@ -145,6 +151,7 @@ def _build_connection(claims: MeshClaims, state: MeshState, stored: Connection |
         mesh_token=claims.token,
         bot_token=state.credentials.bot_token,
         signing_secret=state.credentials.signing_secret,
+        user_token=state.credentials.user_token,
         model_provider_id=state.model_provider_id,
         model_id=state.model_id,
         agent_id=state.agent_id,
@@ -154,8 +161,11 @@ def _build_connection(claims: MeshClaims, state: MeshState, stored: Connection |
             base.settings,
             agent=AgentBackend.MESH if state.agent_id else None,
             allowed_channels=state.allowed_channels,
+            tools=state.tools,
             language=state.language,
             thread_timeout_min=state.thread_timeout_min,
+            trigger_only=state.trigger_only,
+            show_thinking_message=state.show_thinking_message,
         ),
     )
 

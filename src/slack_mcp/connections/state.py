@@ -13,12 +13,15 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from slack_mcp.catalogue import CATALOGUE
 from slack_mcp.core.errors import InvalidInputError
 from slack_mcp.core.ids import ChannelId
-from slack_mcp.core.model import ConnectionSettings
+from slack_mcp.core.model import ConnectionSettings, ToolPolicy
 from slack_mcp.core.secret import Secret
 
 EVENTS_PATH: Final = "/slack/events/{connectionId}"
 BOT_TOKEN_PREFIX: Final = "xoxb-"  # noqa: S105 - https://docs.slack.dev/authentication/tokens
+USER_TOKEN_PREFIX: Final = "xoxp-"  # noqa: S105 - the same page
+MAX_POLICY_ENTRIES: Final = 200
 AGENT_TYPE: Final = "@deco/agent"
+MODEL_TYPE: Final = "@deco/language-model"
 MAX_THREAD_TIMEOUT_MIN: Final = 10_080  # a week
 _DEFAULTS: Final = ConnectionSettings()
 
@@ -42,6 +45,16 @@ def _read_bot_token(value: object) -> Secret:
         value,
         f"must be the app's 'Bot User OAuth Token', which starts with {BOT_TOKEN_PREFIX} (OAuth & Permissions)",
         BOT_TOKEN_PREFIX,
+    )
+
+
+def _read_user_token(value: object) -> Secret | None:
+    if _empty_to_none(value) is None:
+        return None
+    return _read_credential(
+        value,
+        f"must be a 'User OAuth Token', which starts with {USER_TOKEN_PREFIX} (OAuth & Permissions), or nothing",
+        USER_TOKEN_PREFIX,
     )
 
 
@@ -94,6 +107,7 @@ class _Part(BaseModel):
 class _Credentials(_Part):
     bot_token: Annotated[Secret, PlainValidator(_read_bot_token)] = Field(alias="BOT_TOKEN")
     signing_secret: Annotated[Secret, PlainValidator(_read_signing_secret)] = Field(alias="SIGNING_SECRET")
+    user_token: Annotated[Secret | None, PlainValidator(_read_user_token)] = Field(default=None, alias="USER_TOKEN")
 
 
 class _Binding(_Part):
@@ -115,16 +129,39 @@ class _LanguageModel(_Part):
     value: _Model | None = None
 
 
+ChannelList = Annotated[
+    tuple[Annotated[str, AfterValidator(_read_channel)], ...],
+    BeforeValidator(_drop_empty_lines),
+    Field(max_length=MAX_POLICY_ENTRIES),
+]
+ToolList = Annotated[
+    tuple[Annotated[str, AfterValidator(str.strip)], ...],
+    BeforeValidator(_drop_empty_lines),
+    Field(max_length=MAX_POLICY_ENTRIES),
+]
+
+
 class _Channels(_Part):
-    allowed: Annotated[
-        tuple[Annotated[str, AfterValidator(_read_channel)], ...], BeforeValidator(_drop_empty_lines)
-    ] = Field(default=(), alias="ALLOWED_CHANNELS")
+    allowed: ChannelList = Field(default=(), alias="ALLOWED_CHANNELS")
+
+
+class _Tools(_Part):
+    is_read_only: bool | None = Field(default=None, alias="READ_ONLY")
+    allowed: ToolList = Field(default=(), alias="ALLOWED_TOOLS")
+    denied: ToolList = Field(default=(), alias="DENIED_TOOLS")
+    write_channels: ChannelList = Field(default=(), alias="WRITE_CHANNELS")
+    denied_write_channels: ChannelList = Field(default=(), alias="DENIED_WRITE_CHANNELS")
 
 
 class _Context(_Part):
     thread_timeout_min: Annotated[int, Field(ge=1, le=MAX_THREAD_TIMEOUT_MIN)] | None = Field(
         default=None, alias="THREAD_TIMEOUT_MIN"
     )
+
+
+class _Response(_Part):
+    trigger_only: bool | None = Field(default=None, alias="TRIGGER_ONLY")
+    show_thinking_message: bool | None = Field(default=None, alias="SHOW_THINKING_MESSAGE")
 
 
 class MeshState(_Part):
@@ -136,6 +173,8 @@ class MeshState(_Part):
     language_model: _LanguageModel | None = Field(default=None, alias="LANGUAGE_MODEL")
     channels: _Channels | None = Field(default=None, alias="CHANNEL_CONFIG")
     context: _Context | None = Field(default=None, alias="CONTEXT_CONFIG")
+    response: _Response | None = Field(default=None, alias="RESPONSE_CONFIG")
+    chosen_tools: _Tools | None = Field(default=None, alias="TOOLS_CONFIG")
     connection_name: Text = Field(default=None, alias="CONNECTION_NAME")
     system_prompt: Text = Field(default=None, alias="SYSTEM_PROMPT")
     chosen_language: Annotated[Text, AfterValidator(_check_language)] = Field(default=None, alias="LANGUAGE")
@@ -161,6 +200,18 @@ class MeshState(_Part):
         return tuple(ChannelId(channel) for channel in dict.fromkeys(self.channels.allowed)) if self.channels else ()
 
     @property
+    def tools(self) -> ToolPolicy:
+        """What the tools may do."""
+        chosen = self.chosen_tools or _Tools()
+        return ToolPolicy(
+            is_read_only=bool(chosen.is_read_only),
+            allowed_tools=tuple(dict.fromkeys(chosen.allowed)),
+            denied_tools=tuple(dict.fromkeys(chosen.denied)),
+            write_channels=tuple(ChannelId(each) for each in dict.fromkeys(chosen.write_channels)),
+            denied_write_channels=tuple(ChannelId(each) for each in dict.fromkeys(chosen.denied_write_channels)),
+        )
+
+    @property
     def language(self) -> str:
         """The catalogue of the bot's own sentences."""
         return self.chosen_language or _DEFAULTS.language
@@ -169,6 +220,18 @@ class MeshState(_Part):
     def thread_timeout_min(self) -> int:
         """Minutes after which a silent thread starts afresh."""
         return (self.context and self.context.thread_timeout_min) or _DEFAULTS.thread_timeout_min
+
+    @property
+    def trigger_only(self) -> bool:
+        """Whether the bot leaves the answers to the triggers' receivers."""
+        chosen = self.response.trigger_only if self.response else None
+        return _DEFAULTS.trigger_only if chosen is None else chosen
+
+    @property
+    def show_thinking_message(self) -> bool:
+        """Whether a placeholder stands in the thread until the answer is there."""
+        chosen = self.response.show_thinking_message if self.response else None
+        return _DEFAULTS.show_thinking_message if chosen is None else chosen
 
 
 def parse_state(state: Mapping[str, Any]) -> MeshState:
@@ -218,19 +281,41 @@ def render_state_schema(*, public_url: str | None) -> dict[str, Any]:
                 "properties": {
                     "BOT_TOKEN": _text("Bot token", "OAuth & Permissions: Bot User OAuth Token, starts with xoxb-."),
                     "SIGNING_SECRET": _text("Signing secret", "Basic Information: Signing Secret."),
+                    "USER_TOKEN": _text(
+                        "User token",
+                        "Optional. OAuth & Permissions: User OAuth Token, starts with xoxp-. The tools search and read "
+                        "unread messages for this person, which Slack lets no bot do.",
+                    ),
                 },
                 "required": ["BOT_TOKEN", "SIGNING_SECRET"],
             },
-            "AGENT": {
+            "AGENT": _binding(
+                AGENT_TYPE,
+                "Agent",
+                "Answers in Slack. Without one, the service's own default answers, if it has any.",
+            ),
+            "MODEL_PROVIDER": _binding(
+                "@deco/llm", "Model provider", "Kept for connections of older versions of Mesh; the agent has its own."
+            ),
+            "LANGUAGE_MODEL": {
                 "type": "object",
-                "title": "Agent",
-                "description": "Answers in Slack. Without one, the service's own default answers, if it has any.",
+                "title": "Language model",
+                "description": "Of the model provider; the agent has its own.",
                 "properties": {
-                    "__type": {"type": "string", "const": AGENT_TYPE, "default": AGENT_TYPE},
-                    "value": {"type": "string"},
+                    "__type": {"type": "string", "const": MODEL_TYPE, "default": MODEL_TYPE},
+                    "value": {"type": "object", "properties": {"id": {"type": "string"}}, "required": ["id"]},
                 },
                 "required": ["__type", "value"],
             },
+            "WHISPER": _binding(
+                "@deco/whisper", "Whisper", "Kept for voice messages, which the bot does not read yet."
+            ),
+            "EVENT_BUS": _binding(
+                "@deco/event-bus", "Event bus", "Of older versions of Mesh; events are told by triggers."
+            ),
+            "DATABASE": _binding(
+                "@deco/postgres", "Database", "Not used: the service keeps its data in its operator's own database."
+            ),
             "SYSTEM_PROMPT": _text("Instructions", "What the agent is told before each conversation."),
             "LANGUAGE": {
                 "type": "string",
@@ -243,13 +328,34 @@ def render_state_schema(*, public_url: str | None) -> dict[str, Any]:
                 "type": "object",
                 "title": "Channels",
                 "properties": {
-                    "ALLOWED_CHANNELS": {
-                        "type": "array",
-                        "title": "Allowed channels",
-                        "description": "Ids of the channels in which the bot may speak, such as C0123456789. None: "
-                        "all. Direct messages are always answered.",
-                        "items": {"type": "string"},
+                    "ALLOWED_CHANNELS": _list(
+                        "Allowed channels",
+                        "Ids of the channels in which the bot may speak, such as C0123456789. None: all. Direct "
+                        "messages are always answered.",
+                    ),
+                },
+            },
+            "TOOLS_CONFIG": {
+                "type": "object",
+                "title": "Tools",
+                "description": "What the tools may do for this connection, whoever calls them.",
+                "properties": {
+                    "READ_ONLY": {
+                        "type": "boolean",
+                        "title": "Read only",
+                        "description": "No tool that writes.",
+                        "default": False,
                     },
+                    "ALLOWED_TOOLS": _list("Allowed tools", "Names of the only tools there are. None: all."),
+                    "DENIED_TOOLS": _list("Denied tools", "Names of tools that nobody may call."),
+                    "WRITE_CHANNELS": _list(
+                        "Channels to write to",
+                        "Ids of the only channels that tools may write to; what belongs to no channel is not written "
+                        "at all then. None: all.",
+                    ),
+                    "DENIED_WRITE_CHANNELS": _list(
+                        "Channels never to write to", "Ids of channels that tools may not write to."
+                    ),
                 },
             },
             "CONTEXT_CONFIG": {
@@ -266,6 +372,25 @@ def render_state_schema(*, public_url: str | None) -> dict[str, Any]:
                     },
                 },
             },
+            "RESPONSE_CONFIG": {
+                "type": "object",
+                "title": "Answers",
+                "properties": {
+                    "TRIGGER_ONLY": {
+                        "type": "boolean",
+                        "title": "Leave the answers to automations",
+                        "description": "The bot answers nothing by itself: Slack's events only start automations.",
+                        "default": _DEFAULTS.trigger_only,
+                    },
+                    "SHOW_THINKING_MESSAGE": {
+                        "type": "boolean",
+                        "title": "Placeholder for automations",
+                        "description": "Where automations answer: the bot at once posts a placeholder, which the "
+                        "automation's agent edits into the answer (thinking_message_ts).",
+                        "default": _DEFAULTS.show_thinking_message,
+                    },
+                },
+            },
             "CONNECTION_NAME": _text("Name", "For people who look after the service."),
         },
         "required": ["SLACK_CREDENTIALS"],
@@ -274,3 +399,21 @@ def render_state_schema(*, public_url: str | None) -> dict[str, Any]:
 
 def _text(title: str, description: str) -> dict[str, str]:
     return {"type": "string", "title": title, "description": description}
+
+
+def _list(title: str, description: str) -> dict[str, Any]:
+    return {"type": "array", "title": title, "description": description, "items": {"type": "string"}}
+
+
+def _binding(kind: str, title: str, description: str) -> dict[str, Any]:
+    """Return a field in which Mesh lets people choose a connection of this kind."""
+    return {
+        "type": "object",
+        "title": title,
+        "description": description,
+        "properties": {
+            "__type": {"type": "string", "const": kind, "default": kind},
+            "value": {"type": "string"},
+        },
+        "required": ["__type", "value"],
+    }

@@ -30,6 +30,10 @@
      ├ MeshApiError            Mesh's management tools said no
      │  ├ MeshRefusedError
      │  └ MeshUnavailableError
+     ├ TriggerError            a trigger's receiver did not take an event
+     │  ├ TriggerRefusedError
+     │  ├ TriggerRateLimitedError
+     │  └ TriggerUnavailableError
      ├ StoreError              the database
      │  ├ StoreUnavailableError
      │  ├ LeaseLostError
@@ -38,6 +42,7 @@
      ├ SealingError            a secret that cannot be opened
      ├ InternalError           a bug, met while working on one event
      ├ OverloadedError         more work than this pod takes
+     ├ IssuerUnavailableError  the OAuth issuer's keys cannot be had
      └ SettingsError           everything wrong with the settings, at once
 
 Each class carries a `code` (stable, for logs and machines) and `retryable` (may the same work succeed later?). A
@@ -93,12 +98,18 @@ class ConnectionNotFoundError(RequestError):
 
 
 class UserTokenMissingError(RequestError):
-    """The connection has no user token, and Slack does this for no bot token."""
+    """The connection has no user token, and Slack does this for no bot token.
+
+    Args:
+        needed: the scopes that the token must have; empty when they are not known.
+    """
 
     code = "user_token_missing"
 
-    def __init__(self) -> None:
-        super().__init__("Slack does this only with a user token (xoxp-…), and the connection has none.")
+    def __init__(self, needed: str = "") -> None:
+        self.needed = needed
+        scopes = f" with the scope {needed}" if needed else ""
+        super().__init__(f"Slack does this only with a user token (xoxp-…){scopes}, and the connection has none.")
 
 
 class ConflictError(RequestError):
@@ -211,9 +222,20 @@ class MissingScopeError(SlackApiError):
 
 
 class SlackRefusedError(SlackApiError):
-    """Slack understood the call and refused it (`channel_not_found`, `is_archived`, …): the same call fails again."""
+    """Slack understood the call and refused it (`channel_not_found`, `is_archived`, …): the same call fails again.
+
+    Args:
+        details: what Slack says is wrong with the arguments, one sentence each. For the caller alone, who wrote them:
+            neither the message nor a log has them.
+    """
 
     code = "slack_refused"
+
+    def __init__(
+        self, method: str, slack_error: str, message: str | None = None, *, details: tuple[str, ...] = ()
+    ) -> None:
+        self.details = details
+        super().__init__(method, slack_error, message)
 
 
 class SlackUnavailableError(SlackApiError):
@@ -292,6 +314,44 @@ class MeshUnavailableError(MeshApiError):
     retryable = True
 
 
+class TriggerError(SlackMcpError):
+    """The receiver of a trigger did not take an event."""
+
+    code = "trigger_error"
+
+
+class TriggerRefusedError(TriggerError):
+    """The receiver refused the delivery, or may not be called: the same delivery fails again.
+
+    Args:
+        is_gone: it will refuse every other delivery too.
+    """
+
+    code = "trigger_refused"
+
+    def __init__(self, message: str, *, is_gone: bool = False) -> None:
+        self.is_gone = is_gone
+        super().__init__(message)
+
+
+class TriggerRateLimitedError(TriggerError):
+    """The receiver asks to wait."""
+
+    code = "trigger_rate_limited"
+    retryable = True
+
+    def __init__(self, retry_after_s: float) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(f"The trigger's receiver asks to wait {retry_after_s:.0f} s.")
+
+
+class TriggerUnavailableError(TriggerError):
+    """The receiver cannot be reached or failed. Whether it took the event is unknown."""
+
+    code = "trigger_unavailable"
+    retryable = True
+
+
 class StoreError(SlackMcpError):
     """The database."""
 
@@ -352,6 +412,13 @@ class OverloadedError(SlackMcpError):
     """This pod has as much work in hand as it takes; the caller should try again."""
 
     code = "overloaded"
+    retryable = True
+
+
+class IssuerUnavailableError(SlackMcpError):
+    """The issuer of OAuth access tokens did not give the keys that prove them."""
+
+    code = "issuer_unavailable"
     retryable = True
 
 

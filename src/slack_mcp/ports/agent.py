@@ -23,6 +23,7 @@ class AgentRequest:
     Attributes:
         event_id: identifies the question; a repeated request with it is the same question.
         history: oldest first; an agent that keeps its own history ignores it.
+        generation: how often the thread was told to forget; an agent that keeps its own history begins anew with each.
     """
 
     event_id: EventId
@@ -31,6 +32,7 @@ class AgentRequest:
     user_id: UserId | None
     question: str
     history: Sequence[AgentMessage] = ()
+    generation: int = 0
 
 
 class Agent(Protocol):

@@ -85,14 +85,6 @@ class SlackApis(Protocol):
         """Return the API that carries this connection's user token, and no other; raises UserTokenMissingError."""
         ...
 
-    def open_as_user(self, connection: Connection) -> SlackApi:
-        """Return the API that carries this connection's user token, and no other.
-
-        Raises:
-            UserTokenMissingError: the connection has none.
-        """
-        ...
-
 
 class SlackWeb(Protocol):
     """Any method of the Web API, with one token of one connection."""

@@ -133,8 +133,12 @@ class TurnStore(Protocol):
     ) -> Sequence[Turn]:
         """Return the thread's last answered turns, oldest first.
 
-        A thread that was silent for longer than `max_age_s` starts afresh: turns before the silence are left out.
+        A thread that was reset, or silent for longer than `max_age_s`, starts afresh: turns before it are left out.
         """
+        ...
+
+    async def load_generation(self, connection_id: ConnectionId, channel_id: ChannelId, thread_ts: Ts) -> int:
+        """Return how often the thread was reset."""
         ...
 
 

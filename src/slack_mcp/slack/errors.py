@@ -25,6 +25,8 @@ from slack_mcp.protocol.retry_after import parse_retry_after
 
 DEFAULT_RETRY_AFTER_S: Final = 30.0
 MAX_RETRY_AFTER_S: Final = 3600.0
+MAX_DETAILS: Final = 20
+MAX_DETAIL_CHARS: Final = 300
 
 RATE_LIMIT_CODES: Final = frozenset({"ratelimited", "rate_limited"})
 TOKEN_CODES: Final = frozenset({"invalid_auth", "not_authed", "token_revoked", "token_expired", "account_inactive"})
@@ -86,7 +88,7 @@ def translate_answer(method: str, *, status: int, headers: Mapping[str, str], bo
         return render_unreadable(method)
     if code == "missing_scope":
         return MissingScopeError(method, _read(fields.get("needed"), _SCOPES) or "unknown")
-    return _translate_code(method, code)
+    return _translate_code(method, code, _read_details(fields))
 
 
 def render_unreadable(method: str) -> SlackUnavailableError:
@@ -94,12 +96,37 @@ def render_unreadable(method: str) -> SlackUnavailableError:
     return SlackUnavailableError(method, "unreadable_answer", f"The answer to {method} is not one of Slack's.")
 
 
-def _translate_code(method: str, code: str) -> SlackApiError:
+def _translate_code(method: str, code: str, details: tuple[str, ...]) -> SlackApiError:
     if code in TOKEN_CODES:
         return TokenRevokedError(method, code, f"Slack answered {code} to {method}: replace the bot token.")
     if code in TRANSIENT_CODES:
         return SlackUnavailableError(method, code)
-    return SlackRefusedError(method, code)
+    return SlackRefusedError(method, code, details=details)
+
+
+def _read_details(fields: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what Slack says is wrong with the arguments.
+
+    Sources: https://docs.slack.dev/reference/methods/blocks.validate (`errors`, with JSON pointers) and
+    https://docs.slack.dev/reference/methods/chat.postMessage (`response_metadata.messages`).
+    """
+    metadata = fields.get("response_metadata")
+    listed = (metadata.get("messages") if isinstance(metadata, dict) else None) or fields.get("errors")
+    details = []
+    for each in listed if isinstance(listed, list) else ():
+        text = _render_detail(each) if isinstance(each, dict) else each
+        if isinstance(text, str):
+            details.append(" ".join(text.split())[:MAX_DETAIL_CHARS])
+    # https://docs.slack.dev/reference/methods/canvases.edit: what is wrong with the Markdown, and in which line.
+    detail = fields.get("detail")
+    if isinstance(detail, str):
+        details.append(" ".join(detail.split())[:MAX_DETAIL_CHARS])
+    return tuple(details[:MAX_DETAILS])
+
+
+def _render_detail(fields: Mapping[str, Any]) -> str:
+    """Return where and what; conversations.invite says it of each user."""
+    return f"{fields.get('pointer') or fields.get('user')}: {fields.get('message') or fields.get('error')}"
 
 
 def _read_retry_after_s(headers: Mapping[str, str]) -> float:

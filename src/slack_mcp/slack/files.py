@@ -3,8 +3,10 @@
 Source: https://docs.slack.dev/messaging/working-with-files.
 """
 
+import re
+from io import BytesIO
 from typing import Final
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import SplitResult, parse_qs, urljoin, urlsplit
 
 import aiohttp
 import anyio
@@ -17,11 +19,17 @@ from slack_mcp.slack.errors import translate_answer, translate_failure
 # Where Slack keeps files. The token goes to these hosts and to no other, redirects included.
 FILE_HOSTS: Final = ("slack.com", "slack-edge.com", "slack-files.com")
 MAX_REDIRECTS: Final = 3
+NOT_READABLE: Final = "file_not_readable"
 DOWNLOAD: Final = "files.download"
 UPLOAD: Final = "files.upload"
 _CHUNK_BYTES: Final = 65_536
 _OK: Final = 200
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_HEAD_BYTES: Final = 65_536
+# What tells the page on which a browser signs in to Slack from a page that somebody uploaded.
+_SIGN_IN: Final = re.compile(
+    rb"data-signin|id=.signin_form|<title>\s*(?:(?:sign|log) ?in\b[^<]*\bslack|slack)\s*(?:</title>|\|)", re.IGNORECASE
+)
 
 
 class SlackFiles:
@@ -43,14 +51,17 @@ class SlackFiles:
     async def upload(self, upload_url: str, content: bytes) -> None:
         """Send the bytes to the address that files.getUploadURLExternal gave; it carries no token.
 
+        Given up in the middle it leaves nothing behind: a file is there once files.completeUploadExternal was called.
+
         Raises:
+            InvalidInputError: the address is none of Slack's.
             SlackApiError: it was not taken.
         """
         self._check(upload_url)
         failure: SlackApiError | None = None
         try:
-            with anyio.fail_after(self._call_timeout_s, shield=True):
-                async with self._session.post(upload_url, data=content, allow_redirects=False) as answer:
+            with anyio.fail_after(self._call_timeout_s):
+                async with self._session.post(upload_url, data=BytesIO(content), allow_redirects=False) as answer:
                     if answer.status != _OK:
                         failure = translate_answer(UPLOAD, status=answer.status, headers=answer.headers, body=None)
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -81,6 +92,8 @@ class SlackFiles:
             ) as answer:
                 if answer.status in _REDIRECTS:
                     url = urljoin(url, answer.headers.get("Location", ""))
+                    if _is_sign_in(urlsplit(url)):
+                        raise SlackRefusedError(DOWNLOAD, NOT_READABLE)
                     continue
                 if answer.status != _OK:
                     raise translate_answer(DOWNLOAD, status=answer.status, headers=answer.headers, body=None)
@@ -88,8 +101,11 @@ class SlackFiles:
         raise SlackUnavailableError(DOWNLOAD, "too_many_redirects")
 
     def _check(self, url: str) -> None:
-        """Raise for an address that the token must not be sent to."""
-        parts = urlsplit(url)
+        """Raise InvalidInputError for an address that the token must not be sent to."""
+        try:
+            parts = urlsplit(url)
+        except ValueError:  # brackets that hold no address
+            parts = urlsplit("")
         if (parts.scheme, parts.netloc) == (self._api.scheme, self._api.netloc):
             return
         host = parts.hostname or ""
@@ -107,7 +123,13 @@ async def _read_file(answer: aiohttp.ClientResponse, max_bytes: int) -> SlackFil
             raise InvalidInputError(f"The file is larger than {max_bytes} bytes.")
         chunks.append(chunk)
     content = b"".join(chunks)
-    # Without the scope, or for a file of somebody else's, Slack answers 200 with the page that asks to sign in.
-    if (answer.content_type == "text/html" and b"data-signin" in content) or answer.url.path.startswith("/signin"):
-        raise SlackRefusedError(DOWNLOAD, "file_not_readable")
+    # Without the scope, or for a file that the bot cannot see, Slack answers 200 with the page that asks to sign in.
+    is_html = answer.content_type == "text/html"
+    if is_html and (_SIGN_IN.search(content[:_HEAD_BYTES]) or _is_sign_in(urlsplit(str(answer.url)))):
+        raise SlackRefusedError(DOWNLOAD, NOT_READABLE)
     return SlackFile(content=content, mimetype=answer.content_type)
+
+
+def _is_sign_in(parts: SplitResult) -> bool:
+    """Tell whether an address is where Slack sends who may not read: `/signin`, or `/?redir=…` of the workspace."""
+    return parts.path.startswith("/signin") or (parts.path in {"", "/"} and "redir" in parse_qs(parts.query))

@@ -13,8 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from slack_mcp.core.ids import ConnectionId
 from slack_mcp.core.model import ConnectionChange
+from slack_mcp.ports.names import NameChange, NameKind
+from slack_mcp.store.database import Database
 
 CONNECTIONS_CHANNEL: Final = "slack_mcp_connections"
+NAMES_CHANNEL: Final = "slack_mcp_names"
 WORK_CHANNEL: Final = "slack_mcp_work"
 HEARTBEAT_S: Final = 5.0
 HEARTBEAT_TIMEOUT_S: Final = 3.0
@@ -35,6 +38,33 @@ async def announce_change(database: AsyncConnection, change: ConnectionChange) -
         )
 
 
+class SqlNameAnnouncer:
+    """`ports.names.NameAnnouncer`.
+
+    Args:
+        database: carries the news to the other pods; SQLite has none.
+        tell: tells this process; called in the event loop and must not wait.
+    """
+
+    def __init__(self, database: Database, *, tell: Callable[[NameChange], None]) -> None:
+        self._database = database
+        self._tell = tell
+
+    async def announce(self, change: NameChange) -> None:
+        """Tell this pod at once, and the others by NOTIFY."""
+        self._tell(change)
+        if self._database.dialect == "postgresql":
+            payload = json.dumps({"connection_id": change.connection_id, "kind": change.kind, "id": change.id})
+            async with self._database.transaction() as database:
+                await database.execute(
+                    text("SELECT pg_notify(:channel, :payload)"), {"channel": NAMES_CHANNEL, "payload": payload}
+                )
+
+
+def _pass_over(_change: NameChange) -> None:
+    """Do nothing: for those who keep no names."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subscribers:
     """Who is told; each is called in the event loop and must not wait.
@@ -43,11 +73,13 @@ class Subscribers:
         on_change: a connection changed, here or on another pod.
         on_work: another pod has more due than it can take.
         on_listening: True once everything from now on will be heard, False as soon as something may be missed.
+        on_names: names, or all that is cached of a connection, are not to be believed any more.
     """
 
     on_change: Callable[[ConnectionChange], None]
     on_work: Callable[[], None]
     on_listening: Callable[[bool], None]
+    on_names: Callable[[NameChange], None] = _pass_over
 
 
 class Listener:
@@ -110,6 +142,7 @@ class Listener:
         try:
             await connection.add_listener(CONNECTIONS_CHANNEL, self._hear_change)
             await connection.add_listener(WORK_CHANNEL, self._hear_work)
+            await connection.add_listener(NAMES_CHANNEL, self._hear_names)
             self._set_listening(is_listening=True)
             while not closed.is_set():
                 with anyio.move_on_after(self._heartbeat_s):
@@ -134,6 +167,17 @@ class Listener:
             _log.warning("listener.unreadable")  # anybody with access to the database can send one
             return
         self._subscribers.on_change(change)
+
+    def _hear_names(self, _connection: Any, _pid: int, _channel: str, payload: object) -> None:
+        try:
+            body = json.loads(str(payload))
+            change = NameChange(
+                connection_id=ConnectionId(body["connection_id"]), kind=NameKind(body["kind"]), id=body["id"]
+            )
+        except (ValueError, KeyError, TypeError):
+            _log.warning("listener.unreadable")  # anybody with access to the database, or a newer version's kind
+            return
+        self._subscribers.on_names(change)
 
     def _hear_work(self, _connection: Any, _pid: int, _channel: str, _payload: object) -> None:
         self._subscribers.on_work()

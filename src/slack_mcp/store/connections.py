@@ -87,7 +87,8 @@ class SqlConnectionStore:
             row = (await database.execute(statement)).mappings().one_or_none()
             if row is None:
                 return None
-            held = (await database.execute(select(triggers).where(triggers.c.connection_id == connection_id))).mappings()
+            theirs = select(triggers).where(triggers.c.connection_id == connection_id)
+            held = (await database.execute(theirs)).mappings()
             return replace(self._open(row), triggers=tuple(open_trigger(self._sealer, each) for each in held))
 
     async def load_connection_ids_of_team(self, team_id: TeamId) -> Sequence[tuple[ConnectionId, str | None]]:

@@ -3,22 +3,23 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import delete, exists, func, select, tuple_, update
+from sqlalchemy import ColumnElement, and_, delete, exists, func, select, tuple_, update
 
 from slack_mcp.core.clock import Clock
 from slack_mcp.core.errors import LeaseLostError
 from slack_mcp.core.ids import ChannelId, ConnectionId, EventId, Ts, UserId
 from slack_mcp.core.model import Claim, Turn, TurnState
+from slack_mcp.ports.threads import ThreadSummary
 from slack_mcp.sealing import Sealer
 from slack_mcp.store.database import Database
-from slack_mcp.store.schema import lanes, turns
+from slack_mcp.store.schema import lanes, threads, turns
 
 MAX_COUNTED: Final = 100_000
 _MS: Final = 1000
 
 
 class SqlTurnStore:
-    """`ports.store.TurnStore` and `TurnArchive`."""
+    """`ports.store.TurnStore` and `TurnArchive`, and `ports.threads.ThreadMemory`."""
 
     def __init__(self, database: Database, sealer: Sealer, *, clock: Clock) -> None:
         self._database = database
@@ -88,10 +89,14 @@ class SqlTurnStore:
     async def load_history(
         self, connection_id: ConnectionId, channel_id: ChannelId, thread_ts: Ts, *, limit: int, max_age_s: float
     ) -> Sequence[Turn]:
-        """Return the thread's last answered turns, oldest first, up to the last silence longer than `max_age_s`."""
+        """Return the last answered turns, oldest first, back to the last reset or silence longer than `max_age_s`."""
         statement = (
             select(turns)
-            .where(*_is_in_thread(connection_id, channel_id, thread_ts), turns.c.answer.is_not(None))
+            .where(
+                *_is_in_thread(connection_id, channel_id, thread_ts),
+                turns.c.answer.is_not(None),
+                turns.c.created_at_ms > _get_reset(connection_id, channel_id, thread_ts),
+            )
             .order_by(turns.c.message_ts.desc())
             .limit(limit)
         )
@@ -105,6 +110,44 @@ class SqlTurnStore:
             spoken.append(self._open(row))
             heard_ms = row["created_at_ms"]
         return spoken[::-1]
+
+    async def load_summary(
+        self, connection_id: ConnectionId, channel_id: ChannelId, thread_ts: Ts
+    ) -> ThreadSummary | None:
+        """Return how much is remembered of the thread, None when the bot never took part in it."""
+        since_ms = _get_reset(connection_id, channel_id, thread_ts)
+        is_remembered = and_(turns.c.answer.is_not(None), turns.c.created_at_ms > since_ms)
+        statement = select(
+            func.count().filter(is_remembered).label("turns"), func.max(turns.c.updated_at_ms).label("last")
+        ).where(*_is_in_thread(connection_id, channel_id, thread_ts))
+        async with self._database.reading() as database:
+            row = (await database.execute(statement)).one()
+        if row.last is None:
+            return None
+        return ThreadSummary(
+            turns=row.turns,
+            last_activity_ms=row.last,
+            generation=await self.load_generation(connection_id, channel_id, thread_ts),
+        )
+
+    async def load_generation(self, connection_id: ConnectionId, channel_id: ChannelId, thread_ts: Ts) -> int:
+        """Return how often the thread was reset."""
+        statement = select(threads.c.generation).where(*_is_thread(connection_id, channel_id, thread_ts))
+        async with self._database.reading() as database:
+            return (await database.execute(statement)).scalar_one_or_none() or 0
+
+    async def reset_thread(self, connection_id: ConnectionId, channel_id: ChannelId, thread_ts: Ts) -> None:
+        """Forget what was said in the thread."""
+        now_ms = self._now_ms()
+        statement = self._database.insert(threads).values(
+            connection_id=connection_id, channel_id=channel_id, thread_ts=thread_ts, generation=1, reset_at_ms=now_ms
+        )
+        upsert = statement.on_conflict_do_update(
+            index_elements=list(threads.primary_key),
+            set_={"generation": threads.c.generation + 1, "reset_at_ms": now_ms},
+        )
+        async with self._database.transaction() as database:
+            await database.execute(upsert)
 
     async def count_turns(self) -> int:
         """Return how many turns are kept, of all connections; from MAX_COUNTED on nobody counts any further."""
@@ -159,6 +202,20 @@ class SqlTurnStore:
             answer=None if answer is None else self._sealer.open(connection_id, "answer", answer),
             notice=row["notice"],
         )
+
+
+def _get_reset(connection_id: ConnectionId, channel_id: ChannelId, thread_ts: Ts) -> ColumnElement[int]:
+    """Return the unix milliseconds of the thread's last reset, 0 when there was none."""
+    last = select(threads.c.reset_at_ms).where(*_is_thread(connection_id, channel_id, thread_ts)).scalar_subquery()
+    return func.coalesce(last, 0)
+
+
+def _is_thread(connection_id: ConnectionId, channel_id: ChannelId, thread_ts: Ts) -> tuple[Any, ...]:
+    return (
+        threads.c.connection_id == connection_id,
+        threads.c.channel_id == channel_id,
+        threads.c.thread_ts == thread_ts,
+    )
 
 
 def _is_turn(connection_id: ConnectionId, channel_id: ChannelId, message_ts: Ts) -> tuple[Any, ...]:

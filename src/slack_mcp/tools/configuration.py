@@ -5,12 +5,13 @@ Source: `packages/bindings/src/well-known/mcp.ts` and `tools/connection/update.t
 
 from typing import Any, Final
 
-from mcp import types
 from pydantic import ConfigDict, Field
 
 from slack_mcp.connections.state import render_state_schema
-from slack_mcp.tools.caller import Caller
-from slack_mcp.tools.tool import Arguments, Result, Services, Tool
+from slack_mcp.core.errors import ForbiddenError
+from slack_mcp.core.model import Access
+from slack_mcp.tools.call import Call
+from slack_mcp.tools.tool import Arguments, Result, Tool
 
 # What the service asks Mesh to put into the tokens that it is sent: nothing.
 # `*` is refused by newer versions of Mesh (a token for everything must not be mintable by a connection); a scope of an
@@ -50,20 +51,18 @@ class OnConfigurationResult(Result):
     """Nothing."""
 
 
-async def _show_configuration(
-    services: Services, _caller: Caller, _arguments: ConfigurationArguments
-) -> ConfigurationResult:
+async def _show_configuration(call: Call, _arguments: ConfigurationArguments) -> ConfigurationResult:
     return ConfigurationResult(
-        stateSchema=render_state_schema(public_url=services.public_url),
+        stateSchema=render_state_schema(public_url=call.services.public_url),
         scopes=list(SCOPES),
     )
 
 
-async def _take_configuration(
-    services: Services, caller: Caller, arguments: OnConfigurationArguments
-) -> OnConfigurationResult:
-    claims = await caller.fetch_claims()
-    await services.configurator.configure(claims, arguments.model_dump(by_alias=True))
+async def _take_configuration(call: Call, arguments: OnConfigurationArguments) -> OnConfigurationResult:
+    claims = await call.caller.fetch_claims()
+    if call.services.configurator is None:
+        raise ForbiddenError("This process serves one connection on this machine, which Mesh does not configure.")
+    await call.services.configurator.configure(claims, arguments.model_dump(by_alias=True))
     return OnConfigurationResult()
 
 
@@ -74,10 +73,8 @@ TOOLS: Final = (
         description="Returns the JSON Schema of a connection's configuration. Called by Mesh.",
         arguments=ConfigurationArguments,
         result=ConfigurationResult,
-        annotations=types.ToolAnnotations(
-            read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
-        ),
         run=_show_configuration,
+        is_open_world=False,
         is_for_apps=True,
     ),
     Tool(
@@ -89,10 +86,10 @@ TOOLS: Final = (
         ),
         arguments=OnConfigurationArguments,
         result=OnConfigurationResult,
-        annotations=types.ToolAnnotations(
-            read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=True
-        ),
         run=_take_configuration,
+        access=Access.ADMIN,
+        is_destructive=True,
+        is_idempotent=True,
         is_for_apps=True,
     ),
 )

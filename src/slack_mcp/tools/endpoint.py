@@ -8,21 +8,27 @@ import anyio
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.types.version import KNOWN_PROTOCOL_VERSIONS
 from starlette.datastructures import Headers
-from starlette.responses import Response
-from starlette.types import Message, Receive, Scope, Send
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import Message as AsgiMessage
+from starlette.types import Receive, Scope, Send
 
-from slack_mcp.connections.configure import Configurator
-from slack_mcp.core.secret import Secret
-from slack_mcp.ports.mesh import MeshTokens
+from slack_mcp.ports.identity import ProtectedResource
+from slack_mcp.tools.call import Services
 from slack_mcp.tools.caller import current_caller
+from slack_mcp.tools.direct import answer_request
 from slack_mcp.tools.guard import Guard
+from slack_mcp.tools.refusal import METADATA_PATH, Message, read_message, refuse, render_metadata
 from slack_mcp.tools.registry import TOOLS
 from slack_mcp.tools.server import build_server
-from slack_mcp.tools.tool import Services, Tool
+from slack_mcp.tools.tool import Tool
 
-MAX_BODY_BYTES: Final = 1_048_576
+PATH: Final = "/mcp"
+MAX_BODY_BYTES: Final = 4_194_304
 BODY_TIMEOUT_S: Final = 10.0
 _VERSION_HEADER: Final = b"mcp-protocol-version"
+_METHOD_HEADER: Final = b"mcp-method"
 _KNOWN_VERSIONS: Final = frozenset(version.encode("ascii") for version in KNOWN_PROTOCOL_VERSIONS)
 
 
@@ -30,12 +36,8 @@ class McpEndpoint:
     """The ASGI app for `/mcp`. Serve it inside `running()`.
 
     Args:
-        configurator: saves what Mesh configures.
-        tokens: verifies Mesh tokens.
-        auth_token: a secret that callers without a good Mesh token must show; None asks for none.
-        auth_header: the header that carries it.
-        allowed_hosts: names under which the service may be called, beside this machine's and that of `public_url`.
-        public_url: where Slack and Mesh reach the service, None when the operator did not say.
+        services: what the tools work with.
+        guard: decides who is let in.
         tools: what is offered.
         body_timeout_s: how long a request's body may take to arrive.
     """
@@ -43,24 +45,26 @@ class McpEndpoint:
     def __init__(
         self,
         *,
-        configurator: Configurator,
-        tokens: MeshTokens,
-        auth_token: Secret | None,
-        auth_header: str,
-        allowed_hosts: Sequence[str],
-        public_url: str | None,
+        services: Services,
+        guard: Guard,
         tools: Sequence[Tool[Any, Any]] = TOOLS,
         body_timeout_s: float = BODY_TIMEOUT_S,
     ) -> None:
-        self._server = build_server(Services(configurator=configurator, public_url=public_url), tools)
-        self._guard = Guard(
-            tokens=tokens,
-            auth_token=auth_token,
-            auth_header=auth_header,
-            allowed_hosts=[*allowed_hosts, *([public_url] if public_url else [])],
-        )
+        self._server = build_server(services, tools)
+        self._guard = guard
         self._body_timeout_s = body_timeout_s
         self._sessions: StreamableHTTPSessionManager | None = None
+        self._calls: set[anyio.CancelScope] = set()
+
+    def routes(self) -> list[Route]:
+        """Return the endpoint's routes; with an issuer, those where clients find it too."""
+        resource = self._guard.resource
+        routes = [Route(PATH, self)]
+        if resource is not None:
+            document = _serve_metadata(resource)
+            # At the root for clients that do not read the challenge: https://www.rfc-editor.org/rfc/rfc9728#section-3.1
+            routes += [Route(path, document, methods=["GET"]) for path in (METADATA_PATH, f"{METADATA_PATH}{PATH}")]
+        return routes
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -74,6 +78,8 @@ class McpEndpoint:
                 yield
             finally:
                 self._sessions = None
+                for call in self._calls:
+                    call.cancel()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -90,43 +96,99 @@ class McpEndpoint:
         if isinstance(caller, Response):
             await caller(scope, receive, send)
             return
-        body = _Body(receive, timeout_s=self._body_timeout_s)
+        body = await self._read_body(headers, receive)
+        if isinstance(body, Response):
+            await body(scope, receive, send)
+            return
+        message = read_message(body)
+        refusal = await self._guard.admit(caller, message)
+        if refusal is not None:
+            await refusal(scope, receive, send)
+            return
+        scope = _tolerate(scope)
         token = current_caller.set(caller)
         try:
-            await self._sessions.handle_request(_tolerate(scope), body.receive, send)
-        except TimeoutError:
-            await Response(status_code=408)(scope, receive, send)
+            answer = await self._answer(Headers(scope=scope), message)
+            if answer is None:
+                await self._sessions.handle_request(scope, _Replay(body, receive).receive, send)
+                return
         finally:
             current_caller.reset(token)
+        await answer(scope, receive, send)
+
+    async def _answer(self, headers: Headers, message: Message) -> Response | None:
+        """Return the answer where it needs no session, else None; at the end of `running` that it is over."""
+        with anyio.CancelScope() as call:
+            self._calls.add(call)
+            try:
+                return await answer_request(self._server, headers, message)
+            finally:
+                self._calls.discard(call)
+        return refuse(503, "The server is stopping: send it again.", message=message)
+
+    async def _read_body(self, headers: Headers, receive: Receive) -> bytes | Response:
+        """Return the body, or the refusal: of one that is too large, or takes too long."""
+        length = headers.get("content-length", "")
+        if length.isascii() and length.isdigit() and int(length[:20]) > MAX_BODY_BYTES:
+            return _refuse_size()
+        body = bytearray()
+        # Nobody holds a connection by sending its body byte by byte.
+        with anyio.move_on_after(self._body_timeout_s):
+            while True:
+                message = await receive()
+                if message["type"] != "http.request":
+                    return Response(status_code=400)  # to nobody: the sender is gone
+                body += message.get("body", b"")
+                if len(body) > MAX_BODY_BYTES:
+                    return _refuse_size()
+                if not message.get("more_body", False):
+                    return bytes(body)
+        return Response(status_code=408)
 
 
-class _Body:
-    """A request's body with a deadline, so that nobody holds a connection by sending it byte by byte."""
+class _Replay:
+    """A body that was read already, and then whatever else comes: the end of the connection."""
 
-    def __init__(self, receive: Receive, *, timeout_s: float) -> None:
+    def __init__(self, body: bytes, receive: Receive) -> None:
+        self._body: bytes | None = body
         self._receive = receive
-        self._is_complete = False
-        self._deadline_s = anyio.current_time() + timeout_s
 
-    async def receive(self) -> Message:
-        """Return the next message. Raises TimeoutError while the body is not complete and its time is over."""
-        if self._is_complete:
+    async def receive(self) -> AsgiMessage:
+        """Return the next message."""
+        if self._body is None:
             return await self._receive()
-        with anyio.fail_after(self._deadline_s - anyio.current_time()):
-            message = await self._receive()
-        self._is_complete = message["type"] != "http.request" or not message.get("more_body", False)
-        return message
+        body, self._body = self._body, None
+        return {"type": "http.request", "body": body, "more_body": False}
+
+
+def _serve_metadata(resource: ProtectedResource) -> Any:
+    """Return the route's function."""
+    document = render_metadata(resource)
+
+    async def show(_request: Request) -> Response:
+        # Read by pages in browsers too, and nothing in it is secret.
+        return JSONResponse(document, headers={"Access-Control-Allow-Origin": "*", "Cache-Control": "max-age=3600"})
+
+    return show
+
+
+def _refuse_size() -> Response:
+    return refuse(413, f"A request may have {MAX_BODY_BYTES} bytes at most.")
 
 
 def _tolerate(scope: Scope) -> Scope:
     """Return the request as the SDK takes it.
 
     The answer is JSON whatever `Accept` asks for, so a client that names only one of the two types, or none, is not
-    turned away. A protocol version that the SDK does not know is read as none: the answers are the same.
+    turned away. A protocol version that the SDK does not know is read as none: the answers are the same. Not so in a
+    request of the stateless protocol, which names its method in a header: there the version decides what the answer is,
+    and one that is not known MUST get a 400 that lists those that are:
+    https://modelcontextprotocol.io/specification/2026-07-28/basic/versioning
+
+    Blanks around a value are no part of it, and the parser leaves those behind it:
+    https://www.rfc-editor.org/rfc/rfc9110#section-5.5
     """
-    headers = [
-        (name, value)
-        for name, value in scope["headers"]
-        if name != b"accept" and not (name == _VERSION_HEADER and value not in _KNOWN_VERSIONS)
-    ]
+    headers = [(name, value.strip(b" \t")) for name, value in scope["headers"] if name != b"accept"]
+    if all(name != _METHOD_HEADER for name, _ in headers):
+        headers = [(name, value) for name, value in headers if name != _VERSION_HEADER or value in _KNOWN_VERSIONS]
     return {**scope, "headers": [*headers, (b"accept", b"application/json, text/event-stream")]}

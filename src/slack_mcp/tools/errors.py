@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from slack_mcp.core import errors
 from slack_mcp.core.errors import SlackMcpError
+from slack_mcp.tools.advice import find_advice
 
 OPERATOR: Final = "Tell the operator of this service; trying again changes nothing."
 
@@ -68,6 +69,9 @@ TABLE: Final[Mapping[type[SlackMcpError], Row]] = MappingProxyType(
             "Look whether the user who saved the connection may do this in Mesh.", "Mesh refused the request."
         ),
         errors.MeshUnavailableError: Row(_AGAIN, "Mesh cannot be reached."),
+        errors.TriggerRefusedError: Row("Look at the trigger's receiver.", "The trigger's receiver refused the event."),
+        errors.TriggerRateLimitedError: Row("Wait that long, then call again."),
+        errors.TriggerUnavailableError: Row(_AGAIN, "The trigger's receiver cannot be reached."),
         errors.StoreUnavailableError: Row(_AGAIN, "The database cannot be reached."),
         errors.LeaseLostError: Row(_AGAIN, "Another process took the work over."),
         errors.SchemaOutdatedError: Row(OPERATOR, "The database is not ready for this version of the service."),
@@ -75,6 +79,7 @@ TABLE: Final[Mapping[type[SlackMcpError], Row]] = MappingProxyType(
         errors.SealingError: Row(OPERATOR, "A stored secret cannot be opened."),
         errors.InternalError: Row(OPERATOR, "The call failed inside the service."),
         errors.OverloadedError: Row(_AGAIN, "The service has as much work in hand as it takes."),
+        errors.IssuerUnavailableError: Row(_AGAIN, "The issuer of the access token cannot be reached."),
         errors.SettingsError: Row(OPERATOR, "The service is not set up correctly."),
     }
 )
@@ -86,7 +91,7 @@ def render_error(error: SlackMcpError) -> str:
     if row is None:
         return f"The call failed ({error.code}). {OPERATOR}"
     what = str(error) if row.what is None else row.what.format_map(vars(error))
-    return f"{what} {row.advice}"
+    return f"{what} {find_advice(error) or row.advice}"
 
 
 def render_crash(reference: str) -> str:

@@ -3,6 +3,7 @@
 A file per noun holds its tools as constants in `TOOLS`, and `registry.py` lists the files.
 """
 
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
@@ -10,9 +11,10 @@ from typing import Any, Final, Generic, TypeVar
 from mcp import types
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from slack_mcp.connections.configure import Configurator
 from slack_mcp.core.errors import InvalidInputError
-from slack_mcp.tools.caller import Caller
+from slack_mcp.core.model import Access
+from slack_mcp.tools.call import Call
+from slack_mcp.tools.needs import ANY_TOKEN, Needs
 
 # Callable by Mesh and its UI, and not offered to a model: `isToolVisibleToModel` in Mesh reads it.
 _FOR_APPS_ONLY: Final = {"ui": {"visibility": ["app"]}}
@@ -25,21 +27,21 @@ class Arguments(BaseModel):
 
 
 class Result(BaseModel):
-    """Base of the output models."""
+    """Base of the output models. A field that is None is left out."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    def dump(self) -> dict[str, Any]:
+        """Return the structured content."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Services:
-    """What the tools work with.
+    def render_text(self, _arguments: BaseModel) -> str:
+        """Return the text content: what most clients show their model."""
+        return json.dumps(self.dump(), ensure_ascii=False, separators=(",", ":"))
 
-    Attributes:
-        public_url: where Slack reaches this service, None when the operator did not say.
-    """
-
-    configurator: Configurator
-    public_url: str | None
+    def render_content(self, arguments: BaseModel) -> list[types.ContentBlock]:
+        """Return the content blocks: the text alone, unless there is an image or a file to hand out."""
+        return [types.TextContent(type="text", text=self.render_text(arguments))]
 
 
 ArgumentsT = TypeVar("ArgumentsT", bound=Arguments)
@@ -54,7 +56,12 @@ class Tool(Generic[ArgumentsT, ResultT]):
         arguments: the input; its schema is what tools/list shows, and what is enforced.
         result: the output, likewise.
         run: does it; raises SlackMcpError.
-        is_for_apps: called by Mesh and its UI, never offered to a model.
+        access: what the caller must be allowed. A tool with READ cannot write to Slack: its door refuses.
+        needs: the tokens and scopes without which Slack refuses it.
+        is_destructive: what it does cannot be taken back, or takes back what others did.
+        is_idempotent: called again with the same arguments it changes nothing more.
+        is_open_world: it reaches Slack, or others.
+        is_for_apps: called by Mesh and its UI for a connection that may not exist yet, never offered to a model.
     """
 
     name: str
@@ -62,9 +69,18 @@ class Tool(Generic[ArgumentsT, ResultT]):
     description: str
     arguments: type[ArgumentsT]
     result: type[ResultT]
-    annotations: types.ToolAnnotations
-    run: Callable[[Services, Caller, ArgumentsT], Awaitable[ResultT]]
+    run: Callable[[Call, ArgumentsT], Awaitable[ResultT]]
+    access: Access = Access.READ
+    needs: Needs = ANY_TOKEN
+    is_destructive: bool = False
+    is_idempotent: bool = False
+    is_open_world: bool = True
     is_for_apps: bool = False
+
+    @property
+    def is_read_only(self) -> bool:
+        """Whether it changes nothing."""
+        return self.access is Access.READ
 
     def describe(self) -> types.Tool:
         """Return the tool as tools/list shows it."""
@@ -72,34 +88,81 @@ class Tool(Generic[ArgumentsT, ResultT]):
             name=self.name,
             title=self.title,
             description=self.description,
-            input_schema=self.arguments.model_json_schema(),
-            output_schema=self.result.model_json_schema(mode="serialization"),
-            annotations=self.annotations,
+            input_schema=_slim(self.arguments.model_json_schema()),
+            output_schema=_slim(self.result.model_json_schema(mode="serialization")),
+            annotations=types.ToolAnnotations(
+                read_only_hint=self.is_read_only,
+                destructive_hint=self.is_destructive,
+                idempotent_hint=self.is_idempotent or self.is_read_only,
+                open_world_hint=self.is_open_world,
+            ),
             _meta=dict(_FOR_APPS_ONLY) if self.is_for_apps else None,
         )
 
-    async def call(self, services: Services, caller: Caller, arguments: Mapping[str, Any]) -> types.CallToolResult:
-        """Return the result, structured and as JSON text.
+    def parse(self, arguments: Mapping[str, Any]) -> ArgumentsT:
+        """Return the arguments as the tool takes them.
 
         Raises:
-            InvalidInputError: the arguments are not what the schema asks for.
-            SlackMcpError: whatever the tool raises.
+            InvalidInputError: they are not what the schema asks for; each mistake is named.
         """
-        checked = self._check(arguments)
-        result = await self.run(services, caller, checked)
-        # Mesh's UI reads the structured content, and its discovery the text alone.
-        return types.CallToolResult(
-            content=[types.TextContent(type="text", text=result.model_dump_json(by_alias=True))],
-            structured_content=result.model_dump(mode="json", by_alias=True),
-        )
-
-    def _check(self, arguments: Mapping[str, Any]) -> ArgumentsT:
-        """Return the arguments as the tool takes them."""
         try:
             return self.arguments.model_validate(dict(arguments))
         except ValidationError as error:
             mistakes = [
-                f"{'.'.join(str(part) for part in detail['loc'])}: {detail['msg']}."
-                for detail in error.errors(include_url=False, include_input=False)
+                _render_mistake(dict(detail)) for detail in error.errors(include_url=False, include_input=False)
             ]
-        raise InvalidInputError(" ".join(mistakes))
+        known = ", ".join(self.arguments.model_json_schema().get("properties", {})) or "none"
+        raise InvalidInputError(f"{' '.join(mistakes)} The arguments of {self.name}: {known}.")
+
+    def render(self, result: ResultT, arguments: ArgumentsT) -> types.CallToolResult:
+        """Return the result, structured and as text: Mesh's UI reads the one, and its discovery the other alone."""
+        return types.CallToolResult(
+            content=result.render_content(arguments),
+            structured_content=result.dump(),
+        )
+
+
+def _render_mistake(detail: Mapping[str, Any]) -> str:
+    """Return one sentence: where, and what must be there."""
+    path = ".".join(str(part) for part in detail["loc"]) or "the arguments"
+    match detail["type"]:
+        case "extra_forbidden":
+            return f"{path} is not an argument of this tool."
+        case "missing":
+            return f"{path} is required."
+        case _:
+            return f"{path}: {detail['msg'].removeprefix('Value error, ')}."
+
+
+def _slim(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema in fewer words, for a model pays for every one.
+
+    The titles that pydantic makes of the names go, the docstrings of the models, and null: what is optional may as well
+    be left out. (A null that is sent all the same is taken.)
+    """
+    slim: dict[str, Any] = {}
+    for key, value in _drop_null(schema).items():
+        if isinstance(value, str) and (key == "title" or (key == "description" and "properties" in schema)):
+            continue
+        if key in {"properties", "$defs"}:
+            slim[key] = {name: _slim(each) for name, each in value.items()}
+        elif isinstance(value, dict):
+            slim[key] = _slim(value)
+        elif isinstance(value, list):
+            slim[key] = [_slim(each) if isinstance(each, dict) else each for each in value]
+        else:
+            slim[key] = value
+    return slim
+
+
+def _drop_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema without null as one of its types and as its default."""
+    rest = {key: value for key, value in schema.items() if not (key == "default" and value is None)}
+    choices = rest.get("anyOf")
+    if not isinstance(choices, list) or {"type": "null"} not in choices:
+        return rest
+    others = [each for each in choices if each != {"type": "null"}]
+    if len(others) == 1:
+        del rest["anyOf"]
+        return {**others[0], **rest}
+    return {**rest, "anyOf": others}

@@ -8,6 +8,7 @@ from configuration_fakes import (
     MESH_TOKEN,
     MESH_URL,
     SIGNING_SECRET,
+    TOOL_NAMES,
     FakeConnectionStore,
     FakeMeshApi,
     FakeSlack,
@@ -236,8 +237,8 @@ async def test_two_saves_at_once_leave_one_of_them_whole(
             return await mesh_api.create_api_key(claims, name=name)
 
     saver = ConnectionSaver(store=store, slack=slack, clock=SteppingClock(), signing_secret_overlap_s=60)
-    other_pod = Configurator(store=store, saver=saver, mesh_api=mesh_api)
-    this_pod = Configurator(store=store, saver=saver, mesh_api=SlowMeshApi())
+    other_pod = Configurator(store=store, saver=saver, mesh_api=mesh_api, tool_names=TOOL_NAMES)
+    this_pod = Configurator(store=store, saver=saver, mesh_api=SlowMeshApi(), tool_names=TOOL_NAMES)
     await configure(this_pod, make_claims(state=make_state(CONNECTION_NAME="first")))
     stored = store.rows[ConnectionId("conn_a")]
     assert (stored.connection_name, stored.mesh_api_key, stored.version) == ("first", Secret("key-2"), 2)

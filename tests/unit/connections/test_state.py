@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from slack_mcp.catalogue import CATALOGUE
 from slack_mcp.connections.state import parse_state, render_state_schema
 from slack_mcp.core.errors import InvalidInputError
-from slack_mcp.core.model import ConnectionSettings
+from slack_mcp.core.ids import ChannelId
+from slack_mcp.core.model import ConnectionSettings, ToolPolicy
+from slack_mcp.core.secret import Secret
 
 SCHEMA = render_state_schema(public_url="https://slack.example")
 # As the form of the seed saved it, with everything that this service does not do.
@@ -178,3 +180,83 @@ def test_the_agent_is_a_binding_that_meshs_form_recognises() -> None:
     binding = SCHEMA["properties"]["AGENT"]
     assert binding["properties"]["__type"] == {"type": "string", "const": "@deco/agent", "default": "@deco/agent"}
     assert binding["required"] == ["__type", "value"]
+
+
+def test_the_policy_of_the_tools_and_the_user_token_are_read() -> None:
+    state = parse_state(
+        {
+            "SLACK_CREDENTIALS": {
+                "BOT_TOKEN": BOT_TOKEN,
+                "SIGNING_SECRET": SIGNING_SECRET,
+                "USER_TOKEN": " xoxp-canary ",
+            },
+            "TOOLS_CONFIG": {
+                "READ_ONLY": True,
+                "ALLOWED_TOOLS": ["SLACK_SEND_MESSAGE", "", "SLACK_SEND_MESSAGE"],
+                "DENIED_TOOLS": ["SLACK_DELETE_MESSAGE "],
+                "WRITE_CHANNELS": ["C1"],
+                "DENIED_WRITE_CHANNELS": ["C2"],
+            },
+        }
+    )
+    assert state.credentials.user_token == Secret("xoxp-canary")
+    assert state.tools == ToolPolicy(
+        is_read_only=True,
+        allowed_tools=("SLACK_SEND_MESSAGE",),
+        denied_tools=("SLACK_DELETE_MESSAGE",),
+        write_channels=(ChannelId("C1"),),
+        denied_write_channels=(ChannelId("C2"),),
+    )
+    assert parse_state(make_state()).tools == ToolPolicy()
+    assert parse_state(make_state()).credentials.user_token is None
+
+
+@pytest.mark.parametrize(
+    ("config", "sentence"),
+    [
+        ({"READ_ONLY": "yes please"}, "TOOLS_CONFIG.READ_ONLY must be a valid boolean"),
+        ({"WRITE_CHANNELS": ["#canary"]}, "TOOLS_CONFIG.WRITE_CHANNELS.0 must be a channel's id"),
+        ({"DENIED_TOOLS": "canary"}, "TOOLS_CONFIG.DENIED_TOOLS must be a list"),
+    ],
+)
+def test_a_policy_with_a_mistake_is_no_policy(config: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InvalidInputError, match=sentence) as caught:
+        parse_state(make_state(TOOLS_CONFIG=config))
+    assert "canary" not in str(caught.value)
+
+
+def test_the_bindings_of_the_seeds_form_are_declared() -> None:
+    kinds = {
+        name: field["properties"]["__type"]["const"]
+        for name, field in SCHEMA["properties"].items()
+        if "__type" in field.get("properties", {})
+    }
+    assert kinds == {
+        "AGENT": "@deco/agent",
+        "MODEL_PROVIDER": "@deco/llm",
+        "LANGUAGE_MODEL": "@deco/language-model",
+        "WHISPER": "@deco/whisper",
+        "EVENT_BUS": "@deco/event-bus",
+        "DATABASE": "@deco/postgres",
+    }
+    assert SCHEMA["required"] == ["SLACK_CREDENTIALS"]
+
+
+@pytest.mark.parametrize(
+    ("response", "trigger_only", "shows_placeholder"),
+    [
+        (None, False, True),
+        ({}, False, True),
+        ({"TRIGGER_ONLY": None, "SHOW_THINKING_MESSAGE": None}, False, True),
+        ({"TRIGGER_ONLY": True, "SHOW_ONLY_FINAL_RESPONSE": True}, True, True),
+        ({"TRIGGER_ONLY": True, "SHOW_THINKING_MESSAGE": False}, True, False),
+    ],
+)
+def test_who_answers_is_read(response: Any, trigger_only: bool, shows_placeholder: bool) -> None:
+    state = parse_state(make_state(RESPONSE_CONFIG=response))
+    assert (state.trigger_only, state.show_thinking_message) == (trigger_only, shows_placeholder)
+
+
+def test_who_answers_must_be_yes_or_no() -> None:
+    with pytest.raises(InvalidInputError, match=r"RESPONSE_CONFIG\.TRIGGER_ONLY"):
+        parse_state(make_state(RESPONSE_CONFIG={"TRIGGER_ONLY": "perhaps"}))

@@ -104,3 +104,32 @@ def test_a_failed_call_is_unavailability_and_keeps_no_message(failure: Exception
 def test_messages_hold_nothing_but_plain_words_of_an_answer(code: str, needed: str) -> None:
     for error in (translate(f"canary {code}"), translate("missing_scope", needed=f"canary\n{needed}")):
         assert "canary" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("body", "details"),
+    [
+        ({}, ()),
+        ({"errors": [{"pointer": "/0/text", "message": "too\n long", "code": "x"}]}, ("/0/text: too long",)),
+        ({"errors": ["bad"], "response_metadata": {"messages": ["[ERROR] bad [json-pointer:/0]"]}},
+         ("[ERROR] bad [json-pointer:/0]",)),
+        ({"errors": ["bad", 5, None]}, ("bad",)),
+        ({"errors": "bad", "response_metadata": {"messages": "odd"}}, ()),
+        ({"errors": ["x" * 1_000] * 50}, ("x" * 300,) * 20),
+    ],
+)  # fmt: skip
+def test_what_slack_says_of_the_arguments_is_kept_for_the_caller_alone(
+    body: dict[str, Any], details: tuple[str, ...]
+) -> None:
+    error = translate_answer("chat.postMessage", status=200, headers={}, body={"error": "invalid_blocks"} | body)
+    assert isinstance(error, SlackRefusedError)
+    assert error.details == details
+    assert str(error) == "Slack answered invalid_blocks to chat.postMessage."
+
+
+def test_what_slack_says_of_a_canvas_is_for_the_caller_alone() -> None:
+    error = translate("canvas_editing_failed", detail="'content' error:\n line 28: Unsupported block type")
+    assert isinstance(error, SlackRefusedError)
+    assert error.details == ("'content' error: line 28: Unsupported block type",)
+    assert "line 28" not in str(error)
+    assert translate("canvas_editing_failed", detail={"a": 1}).details == ()  # type: ignore[attr-defined]

@@ -1,7 +1,8 @@
 import pytest
 from configuration_fakes import FakeConnectionStore, FakeMeshApi, FakeSlack, FakeTokens, make_claims, make_configurator
+from tool_fakes import make_services
 
-from slack_mcp.tools.tool import Services
+from slack_mcp.tools.call import Services
 
 
 @pytest.fixture
@@ -21,4 +22,6 @@ def tokens() -> FakeTokens:
 
 @pytest.fixture
 def services(store: FakeConnectionStore, slack: FakeSlack) -> Services:
-    return Services(configurator=make_configurator(store, slack, FakeMeshApi()), public_url="https://slack.example")
+    return make_services(
+        configurator=make_configurator(store, slack, FakeMeshApi()), public_url="https://slack.example"
+    )

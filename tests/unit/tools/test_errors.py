@@ -18,9 +18,11 @@ ARGUMENTS: dict[type[SlackMcpError], tuple[Any, ...]] = {
     errors.RateLimitedError: ("chat.postMessage", 30.0),
     errors.TokenRevokedError: ("auth.test", "invalid_auth", CANARY),
     errors.MissingScopeError: ("chat.postMessage", "chat:write"),
-    errors.SlackRefusedError: ("chat.postMessage", "channel_not_found", CANARY),
+    errors.UserTokenMissingError: ("search:read",),
+    errors.SlackRefusedError: ("chat.postMessage", "some_new_word", CANARY),
     errors.SlackUnavailableError: ("chat.postMessage", "timeout", CANARY),
     errors.AgentRateLimitedError: (20.0,),
+    errors.TriggerRateLimitedError: (20.0,),
     errors.MigrationFailedError: (CANARY, CANARY),
     errors.SettingsError: ([CANARY],),
 }

@@ -1,0 +1,66 @@
+"""Everything that a pod keeps in the database."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from slack_mcp.core.clock import Clock
+from slack_mcp.core.ids import PodId
+from slack_mcp.core.model import ConnectionChange
+from slack_mcp.inbox.prune import Deletion
+from slack_mcp.ports.store import Journal
+from slack_mcp.sealing import Sealer
+from slack_mcp.settings import Settings
+from slack_mcp.store.api_keys import SqlApiKeyStore
+from slack_mcp.store.audit import SqlAuditLog
+from slack_mcp.store.connections import SqlConnectionStore
+from slack_mcp.store.database import Database
+from slack_mcp.store.open import open_journal
+from slack_mcp.store.triggers import SqlTriggerStore
+from slack_mcp.store.turns import SqlTurnStore
+
+S_PER_DAY: Final = 86_400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stores:
+    """The stores of one pod."""
+
+    connections: SqlConnectionStore
+    triggers: SqlTriggerStore
+    journal: Journal
+    turns: SqlTurnStore
+    audit: SqlAuditLog
+    keys: SqlApiKeyStore
+
+
+def make_stores(
+    database: Database,
+    sealer: Sealer,
+    pod_id: PodId,
+    *,
+    clock: Clock,
+    announce: Callable[[ConnectionChange], None],
+) -> Stores:
+    """Return the stores; `announce` tells this process of a change to a connection, after its commit."""
+    return Stores(
+        connections=SqlConnectionStore(database, sealer, clock=clock, announce=announce),
+        triggers=SqlTriggerStore(database, sealer, clock=clock, announce=announce),
+        journal=open_journal(database, sealer, pod_id, clock=clock),
+        turns=SqlTurnStore(database, sealer, clock=clock),
+        audit=SqlAuditLog(database, clock=clock),
+        keys=SqlApiKeyStore(database),
+    )
+
+
+def list_deletions(settings: Settings, stores: Stores) -> Sequence[Deletion]:
+    """Return what deletes each kind of rows that is kept for a time."""
+    return (
+        lambda limit: stores.journal.delete_finished(
+            done_before_s=settings.retention_done_days * S_PER_DAY,
+            dead_before_s=settings.retention_dead_days * S_PER_DAY,
+            limit=limit,
+        ),
+        lambda limit: stores.turns.delete_turns(before_s=settings.retention_turns_days * S_PER_DAY, limit=limit),
+        lambda limit: stores.audit.delete_entries(before_s=settings.retention_audit_days * S_PER_DAY, limit=limit),
+    )

@@ -1,0 +1,61 @@
+"""`slack-mcp audit …`: what the tools wrote."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from slack_mcp.cli.render import print_json, print_table
+from slack_mcp.cli.seam import Admin, Seam
+from slack_mcp.core.ids import ConnectionId
+from slack_mcp.ports.audit import AuditEntry
+
+if TYPE_CHECKING:
+    from slack_mcp.settings import Settings
+
+COLUMNS = ("entry", "time", "actor", "tool", "target", "result")
+MS_PER_S = 1000
+
+cli = typer.Typer(help="Show what the tools wrote.", no_args_is_help=True)
+
+
+@cli.callback()
+def root() -> None:
+    """Show what the tools wrote."""
+
+
+@cli.command("list")
+def list_(
+    ctx: typer.Context,
+    *,
+    connection_id: Annotated[str, typer.Option("--connection", help="Whose entries; also of one that was removed.")],
+    before: Annotated[int | None, typer.Option(help="Only entries older than the one with this number.")] = None,
+    limit: Annotated[int, typer.Option(help="Most entries to print.", min=1, max=10_000)] = 100,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List the writes of a connection's tools, newest first."""
+
+    async def work(admin: Admin, _settings: "Settings") -> Sequence[AuditEntry]:
+        return await admin.audit.list_entries(ConnectionId(connection_id), before_id=before, limit=limit)
+
+    seam: Seam = ctx.obj
+    found = seam.run_admin(work)
+    if json:
+        print_json([_render(entry) for entry in found])
+    elif found:
+        print_table(COLUMNS, [tuple(str(value or "") for value in _render(entry).values()) for entry in found])
+    else:
+        print("No tool has written for this connection.")
+
+
+def _render(entry: AuditEntry) -> dict[str, object]:
+    at = datetime.fromtimestamp(entry.at_ms / MS_PER_S, UTC).isoformat(timespec="seconds")
+    return {
+        "entry": entry.id,
+        "time": at,
+        "actor": entry.actor,
+        "tool": entry.tool,
+        "target": entry.target,
+        "result": entry.result,
+    }

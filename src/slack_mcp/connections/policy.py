@@ -1,0 +1,23 @@
+"""A connection's policy for the tools, checked before it is saved."""
+
+import difflib
+from collections.abc import Collection
+
+from slack_mcp.core.errors import InvalidInputError
+from slack_mcp.core.model import ToolPolicy
+
+
+def check_tool_names(policy: ToolPolicy, known: Collection[str]) -> None:
+    """Return when every tool that the policy names exists: a misspelt denial would deny nothing.
+
+    Raises:
+        InvalidInputError: names those that do not, and what was probably meant.
+    """
+    unknown = [name for name in (*policy.allowed_tools, *policy.denied_tools) if name not in known]
+    if unknown:
+        raise InvalidInputError(" ".join(["Nothing was saved.", *(_render(name, known) for name in unknown)]))
+
+
+def _render(name: str, known: Collection[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"There is no tool {name!r}{f'; {close[0]} may be meant' if close else ''}."

@@ -1,0 +1,360 @@
+"""The items of a list: its rows. Source: https://docs.slack.dev/reference/methods/slackLists.items.list."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Final, TypeAlias
+
+from pydantic import BaseModel, Field
+
+from slack_mcp.core.errors import InvalidInputError, SlackRefusedError
+from slack_mcp.core.model import Access
+from slack_mcp.tools.advice import is_refusal
+from slack_mcp.tools.call import Call
+from slack_mcp.tools.file_fields import ListText, check_places, parse_file_id
+from slack_mcp.tools.file_items import string
+from slack_mcp.tools.list_columns import (
+    MAX_VALUES,
+    Cell,
+    Column,
+    find_cell_ids,
+    find_column,
+    make_field,
+    read_cell,
+    read_cell_text,
+    read_columns,
+)
+from slack_mcp.tools.listing import Item, ListArguments, ListResult, fetch_page, render_table
+from slack_mcp.tools.lists import WRITES
+from slack_mcp.tools.message_items import find_names, indent
+from slack_mcp.tools.needs import Needs
+from slack_mcp.tools.tool import Arguments, Result, Tool
+
+_READS: Final = Needs(bot=("lists:read",))
+# The columns have to be read before a cell can be written.
+_READS_AND_WRITES: Final = Needs(bot=("lists:read", "lists:write"))
+
+# The columns of the CSV that are none of the list's own.
+_ITEM: Final = "item_id"
+_PARENT: Final = "parent_item_id"
+
+ItemId: TypeAlias = Annotated[str, Field(max_length=50, pattern=r"^[A-Za-z0-9]+$", description="Item: id (Rec…).")]
+_Text: TypeAlias = Annotated[str, Field(max_length=10_000)]
+_Value: TypeAlias = _Text | bool | int | Annotated[float, Field(allow_inf_nan=False)]
+_Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=200)]
+Fields: TypeAlias = Annotated[
+    dict[_Name, _Value | Annotated[list[_Value], Field(min_length=1, max_length=MAX_VALUES)]],
+    Field(
+        min_length=1,
+        max_length=100,
+        description="Values by column (name, key or id): text, number, true/false, YYYY-MM-DD, a person, a channel, "
+        "the label of a choice, or a list of these.",
+    ),
+]
+
+
+class ListListItemsArguments(ListArguments):
+    """Of which list."""
+
+    list_id: ListText
+    archived: bool = Field(default=False, description="The archived items in place of the others.")
+    include_columns: bool = Field(default=False, description="Also the columns, with their types and choices.")
+
+
+class ListItem(Item):
+    """An item."""
+
+    id: str
+    fields: dict[str, Any] = Field(description="Values by column.")
+    parent_item_id: str | None = None
+
+    def render_line(self) -> str:
+        """Return it as Markdown."""
+        cells = "; ".join(f"{name}: {indent(_render(value))}" for name, value in self.fields.items())
+        return f"- {self.id} {cells}{f' (in {self.parent_item_id})' if self.parent_item_id else ''}".rstrip()
+
+
+class ListListItemsResult(ListResult):
+    """Items, oldest first."""
+
+    ITEMS: ClassVar[str] = "items"
+
+    items: Sequence[ListItem]
+    columns: Sequence[Column] | None = None
+
+    def render_text(self, arguments: BaseModel) -> str:
+        """Return the page; as CSV it has the list's own columns."""
+        if getattr(arguments, "format", None) != "csv" or not self.items:
+            return super().render_text(arguments)
+        names = dict.fromkeys(name for item in self.items for name in item.fields)
+        rows = [item.fields | {_ITEM: item.id, _PARENT: item.parent_item_id} for item in self.items]
+        return "\n".join([render_table([_ITEM, *names, _PARENT], rows), *self._render_foot()])
+
+    def render_head(self) -> str:
+        """Return the columns, when they were asked for."""
+        head = super().render_head()
+        return "\n".join([*(_render_column(each) for each in self.columns or ()), *([head] if head else [])])
+
+
+class GetListItemArguments(Arguments):
+    """Which item."""
+
+    list_id: ListText
+    item_id: ItemId
+
+
+class GetListItemResult(Result):
+    """An item, and those in it."""
+
+    list_id: str
+    list_title: str | None = None
+    item: ListItem
+    subtasks: Sequence[ListItem]
+    created_by: str | None = None
+    created_by_name: str | None = None
+
+    def render_text(self, _arguments: BaseModel) -> str:
+        """Return it as Markdown."""
+        return "\n".join([self.item.render_line(), *(f"  {each.render_line()}" for each in self.subtasks)])
+
+
+class AddListItemArguments(Arguments):
+    """What the new item holds."""
+
+    list_id: ListText
+    fields: Fields
+    parent_item_id: ItemId | None = None
+
+
+class UpdateListItemArguments(Arguments):
+    """What to change."""
+
+    list_id: ListText
+    item_id: ItemId
+    fields: Fields
+
+
+class DeleteListItemArguments(Arguments):
+    """Which item."""
+
+    list_id: ListText
+    item_id: ItemId
+
+
+class ItemResult(Result):
+    """Which item it is."""
+
+    list_id: str
+    item_id: str
+
+
+class DeleteListItemResult(Result):
+    """Whether it was there to be deleted."""
+
+    list_id: str
+    item_id: str
+    changed: bool
+
+
+def _render(value: Cell) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return value if isinstance(value, str) else ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _render_column(column: Column) -> str:
+    choices = f": {', '.join(column.choices.values())}" if column.choices else ""
+    return f"{column.name} ({column.id}, {column.type}{choices})"
+
+
+async def _list_items(call: Call, arguments: ListListItemsArguments) -> ListListItemsResult:
+    columns: list[Column] = []
+
+    async def describe(entries: Sequence[Mapping[str, Any]]) -> Sequence[ListItem]:
+        return await _describe(call, entries, columns)
+
+    items, next_cursor = await fetch_page(
+        call.bot,
+        "slackLists.items.list",
+        arguments,
+        key="items",
+        make=describe,
+        see=lambda answer: columns.extend(_read_schema(answer)),
+        list_id=parse_file_id(arguments.list_id),
+        archived=arguments.archived or None,
+        include_list=True,
+    )
+    return ListListItemsResult(
+        items=items, next_cursor=next_cursor, columns=columns if arguments.include_columns else None
+    )
+
+
+async def _get_item(call: Call, arguments: GetListItemArguments) -> GetListItemResult:
+    list_id = parse_file_id(arguments.list_id)
+    answer = await call.bot.read("slackLists.items.info", list_id=list_id, id=arguments.item_id)
+    subtasks = answer.get("subtasks")
+    records = [answer["record"], *(subtasks if isinstance(subtasks, list) else ())]
+    item, *others = await _describe(call, records, _read_schema(answer))
+    created_by = string(answer["record"].get("created_by"))
+    names, _ = await find_names(call, users=[created_by])
+    told = answer.get("list")
+    return GetListItemResult(
+        list_id=list_id,
+        list_title=string(told.get("title")) or None if isinstance(told, Mapping) else None,
+        item=item,
+        subtasks=others,
+        created_by=created_by or None,
+        created_by_name=names.get(created_by),
+    )
+
+
+async def _add_item(call: Call, arguments: AddListItemArguments) -> ItemResult:
+    list_id = parse_file_id(arguments.list_id)
+    await check_places(call, list_id)
+    answer = await call.bot.write(
+        "slackLists.items.create",
+        list_id=list_id,
+        parent_item_id=arguments.parent_item_id,
+        initial_fields=await _make_fields(call, list_id, arguments.fields),
+    )
+    item_id = str(answer["item"]["id"])
+    call.targets.append(item_id)
+    return ItemResult(list_id=list_id, item_id=item_id)
+
+
+async def _update_item(call: Call, arguments: UpdateListItemArguments) -> ItemResult:
+    list_id = parse_file_id(arguments.list_id)
+    await check_places(call, list_id)
+    made = await _make_fields(call, list_id, arguments.fields)
+    call.targets.append(arguments.item_id)
+    await call.bot.write(
+        "slackLists.items.update", list_id=list_id, cells=[{"row_id": arguments.item_id} | each for each in made]
+    )
+    return ItemResult(list_id=list_id, item_id=arguments.item_id)
+
+
+async def _delete_item(call: Call, arguments: DeleteListItemArguments) -> DeleteListItemResult:
+    list_id = parse_file_id(arguments.list_id)
+    await check_places(call, list_id)
+    changed = True
+    try:
+        await call.bot.write("slackLists.items.delete", list_id=list_id, id=arguments.item_id)
+    except SlackRefusedError as error:
+        if not is_refusal(error, "record_not_found", "record_deleted"):
+            raise
+        changed = False
+    return DeleteListItemResult(list_id=list_id, item_id=arguments.item_id, changed=changed)
+
+
+async def _make_fields(call: Call, list_id: str, given: Mapping[str, Cell]) -> list[dict[str, Any]]:
+    """Return the cells as Slack takes them; raises InvalidInputError."""
+    columns = await _fetch_columns(call, list_id)
+    chosen = [(find_column(columns, name), value) for name, value in given.items()]
+    if len({column.id for column, _ in chosen}) < len(chosen):
+        raise InvalidInputError("fields: the same column is named twice.")
+    return [await make_field(call, column, value) for column, value in chosen]
+
+
+async def _fetch_columns(call: Call, list_id: str) -> Sequence[Column]:
+    """Return the columns of a list. Slack has no method for the list alone: its items bring it along."""
+    answer = await call.bot.read("slackLists.items.list", list_id=list_id, limit=1, include_list=True)
+    columns = _read_schema(answer)
+    items = answer.get("items")
+    if not columns and items:
+        columns = _read_schema(await call.bot.read("slackLists.items.info", list_id=list_id, id=items[0]["id"]))
+    return columns
+
+
+def _read_schema(answer: Mapping[str, Any]) -> Sequence[Column]:
+    told = answer.get("list")
+    metadata = told.get("list_metadata") if isinstance(told, Mapping) else None
+    return read_columns(metadata.get("schema")) if isinstance(metadata, Mapping) else []
+
+
+async def _describe(call: Call, entries: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> Sequence[ListItem]:
+    """Return the items, one for each row and in order; the names cost at most one batch."""
+    rows = [[each for each in entry.get("fields") or () if isinstance(each, Mapping)] for entry in entries]
+    cells = [cell for row in rows for cell in row]
+    ids = [find_cell_ids(cell) for cell in cells]
+    users, channels = await find_names(
+        call,
+        [read_cell_text(cell) for cell in cells],
+        users=[each for people, _ in ids for each in people],
+        channels=[each for _, places in ids for each in places],
+    )
+    by_id = {column.id: column for column in columns}
+    items = []
+    for entry, row in zip(entries, rows, strict=True):
+        fields: dict[str, Any] = {}
+        for cell in row:
+            column = by_id.get(string(cell.get("column_id")))
+            value = read_cell(cell, column, users, channels)
+            if value is not None:
+                fields[_name_column(column, cell, fields)] = value
+        items.append(
+            ListItem(
+                id=string(entry.get("id")), fields=fields, parent_item_id=string(entry.get("parent_record_id")) or None
+            )
+        )
+    return items
+
+
+def _name_column(column: Column | None, cell: Mapping[str, Any], taken: Mapping[str, Any]) -> str:
+    """Return what a column is called; by its id where several are called the same."""
+    of_id = string(cell.get("column_id"))
+    name = column.name if column is not None else string(cell.get("key")) or of_id
+    return of_id if name in taken else name
+
+
+TOOLS: Final = (
+    Tool(
+        name="SLACK_LIST_LIST_ITEMS",
+        title="List the items of a list",
+        description="Returns the items (rows) of a Slack list, which is a table; SLACK_LIST_FILES finds lists.",
+        arguments=ListListItemsArguments,
+        result=ListListItemsResult,
+        run=_list_items,
+        needs=_READS,
+    ),
+    Tool(
+        name="SLACK_GET_LIST_ITEM",
+        title="Show an item of a list",
+        description="Returns one item of a Slack list, and the items in it.",
+        arguments=GetListItemArguments,
+        result=GetListItemResult,
+        run=_get_item,
+        needs=_READS,
+    ),
+    Tool(
+        name="SLACK_ADD_LIST_ITEM",
+        title="Add an item to a list",
+        description="Adds an item to a Slack list, or to another item.",
+        arguments=AddListItemArguments,
+        result=ItemResult,
+        run=_add_item,
+        access=Access.WRITE,
+        needs=_READS_AND_WRITES,
+    ),
+    Tool(
+        name="SLACK_UPDATE_LIST_ITEM",
+        title="Change an item of a list",
+        description="Changes cells of an item of a Slack list; what is not given stays.",
+        arguments=UpdateListItemArguments,
+        result=ItemResult,
+        run=_update_item,
+        access=Access.WRITE,
+        needs=_READS_AND_WRITES,
+        is_destructive=True,
+        is_idempotent=True,
+    ),
+    Tool(
+        name="SLACK_DELETE_LIST_ITEM",
+        title="Delete an item of a list",
+        description="Deletes an item of a Slack list. It cannot be brought back.",
+        arguments=DeleteListItemArguments,
+        result=DeleteListItemResult,
+        run=_delete_item,
+        access=Access.WRITE,
+        needs=WRITES,
+        is_destructive=True,
+        is_idempotent=True,
+    ),
+)

@@ -1,0 +1,105 @@
+from collections.abc import Awaitable, Callable
+
+import anyio
+import pytest
+from identity_fakes import make_known_caller
+from mcp import MCPError, types
+from structlog.testing import capture_logs
+from tool_fakes import make_services
+
+from slack_mcp.core.errors import (
+    ForbiddenError,
+    InvalidInputError,
+    MeshUnavailableError,
+    RateLimitedError,
+    SettingsError,
+    SlackMcpError,
+    SlackRefusedError,
+    StoreUnavailableError,
+    TokenRevokedError,
+)
+from slack_mcp.tools.caller import current_caller
+from slack_mcp.tools.prompts import FIND_CHANNELS, PERMALINK, PROMPTS, REPLIES, SEND
+from slack_mcp.tools.registry import TOOLS
+from slack_mcp.tools.requests import Requests
+from slack_mcp.tools.resources import KINDS
+
+pytestmark = pytest.mark.anyio
+
+
+def make_requests(*, timeout_s: float = 5.0) -> Requests:
+    current_caller.set(make_known_caller())
+    return Requests(make_services(), (), timeout_s=timeout_s)
+
+
+async def fail(work: Callable[[], Awaitable[object]], **options: float) -> MCPError:
+    with pytest.raises(MCPError) as caught:
+        await make_requests(**options).answer("resources/read", work)
+    assert caught.value.__context__ is None, "what went wrong within goes no further"
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (InvalidInputError("No such day."), types.INVALID_PARAMS, "No such day. Correct the arguments"),
+        (ForbiddenError("Not this."), types.INVALID_REQUEST, "Not this."),
+        (SlackRefusedError("files.info", "file_deleted"), types.INVALID_REQUEST, "Slack answered file_deleted"),
+        (TokenRevokedError("auth.test", "token_revoked"), types.INTERNAL_ERROR, "Reinstall the Slack app"),
+        (RateLimitedError("users.list", 7.0), types.INTERNAL_ERROR, "7 s"),
+        (StoreUnavailableError("postgresql://user:canary@db"), types.INTERNAL_ERROR, "The database cannot be reached."),
+        (MeshUnavailableError("canary"), types.INTERNAL_ERROR, "Mesh cannot be reached."),
+        (SettingsError(["canary"]), types.INTERNAL_ERROR, "The service is not set up correctly."),
+    ],
+)
+async def test_errors_of_the_rooms_are_told_with_what_to_do(error: SlackMcpError, code: int, words: str) -> None:
+    async def work() -> object:
+        raise error
+
+    with capture_logs() as lines:
+        told = await fail(work)
+    assert told.code == code
+    assert words in told.message
+    assert "canary" not in repr(told.error)
+    (line,) = lines
+    assert (line["event"], line["method"], line["outcome"]) == ("request.finished", "resources/read", error.code)
+    assert (line["connection_id"], line["actor"]) == ("conn_a", "key:0123456789abcdef")
+
+
+async def test_a_crash_is_told_by_a_reference_that_the_log_has() -> None:
+    async def work() -> object:
+        raise TimeoutError("canary")
+
+    with capture_logs() as lines:
+        told = await fail(work)
+    crash, finished = lines
+    assert told.code == types.INTERNAL_ERROR
+    assert crash["reference"] in told.message
+    assert "canary" not in repr(told.error)
+    assert crash["exc_info"]
+    assert finished["outcome"] == "crash"
+
+
+async def test_a_request_that_does_not_end_is_given_up() -> None:
+    with capture_logs() as lines:
+        told = await fail(anyio.sleep_forever, timeout_s=0.01)
+    assert (told.code, told.message) == (
+        types.INTERNAL_ERROR,
+        "The answer did not come within 0 s. Try again in a moment.",
+    )
+    assert [line["outcome"] for line in lines] == ["timeout"]
+
+
+async def test_what_is_no_error_is_returned() -> None:
+    async def work() -> str:
+        return "answer"
+
+    assert await make_requests().answer("prompts/list", work) == "answer"
+
+
+def test_resources_and_prompts_name_tools_that_there_are() -> None:
+    reading = {tool.name for tool in TOOLS if tool.is_read_only and not tool.is_for_apps}
+    assert {kind.tool for kind in KINDS} <= reading
+    assert {tool for prompt in PROMPTS for group in prompt.needs for tool in group} <= reading
+    assert {REPLIES, FIND_CHANNELS, PERMALINK} <= reading
+    assert SEND in {tool.name for tool in TOOLS}
