@@ -1,7 +1,8 @@
 """A Mesh of generation A, B or C, as far as this service speaks with it; `python tests/fake_mesh.py --port 0`.
 
-It mints and checks tokens, makes API keys, keeps threads, and runs agents that follow a script. A script is chosen by
-the question (`[[hangs]] …`), else taken from `scripts`, else it is `ok`: the answer is then `Answer to: <question>`.
+It mints and checks tokens, makes API keys, keeps threads, is told of events, and runs agents that follow a script. A
+script is chosen by the question (`[[hangs]] …`), else taken from `scripts`, else it is `ok`: the answer is then
+`Answer to: <question>`. What it sends as a client is in `mesh_clients.py`.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from slack_mcp.simulator.server import serve_app
 
 Json = dict[str, Any]
 SECRET = "a-secret-of-the-fake-mesh-which-is-long-enough"
+MAX_CALLBACK_BYTES = 1_048_576
 _SCRIPT = re.compile(r"\[\[([\w-]+)\]\]\s*")
 _ID = re.compile(r"[^.*>\s]+")
 _NEWEST_KEYS = {
@@ -60,6 +62,16 @@ class Call:
     bearer: str
     cookie: str | None
     body: Json
+
+
+@dataclass(frozen=True, kw_only=True)
+class Callback:
+    """One event that Mesh was told of."""
+
+    path: str
+    bearer: str
+    body: Any
+    status: int
 
 
 @dataclass(kw_only=True)
@@ -101,6 +113,8 @@ class FakeMesh:
         self.url = ""
         self.calls: list[Call] = []
         self.api_keys: dict[str, Caller] = {}
+        self.callbacks: list[Callback] = []
+        self.callback_tokens: dict[tuple[str, str], str] = {}  # by organization and connection, one each
         self.threads: dict[str, Thread] = {}
         self.scripts: deque[str] = deque()
         self.faults: deque[Response | None] = deque()  # of the next requests; None is none
@@ -113,6 +127,8 @@ class FakeMesh:
             routes=[
                 Route("/mcp/self", self._serve_self, methods=["POST"]),
                 Route("/api/{slug}/mcp/self", self._serve_self, methods=["POST"]),
+                Route("/api/trigger-callback", self._serve_callback, methods=["POST"]),
+                Route("/api/{slug}/trigger-callback", self._serve_callback, methods=["POST"]),
                 Route("/api/{slug}/decopilot/stream", self._serve_stream, methods=["POST"]),
                 Route("/api/{slug}/decopilot/threads/{thread_id}/stream", self._serve_tail, methods=["GET"]),
                 Route("/api/{slug}/decopilot/threads/{thread_id}/messages", self._serve_message, methods=["POST"]),
@@ -144,6 +160,17 @@ class FakeMesh:
         key = f"key{next(self._numbers)}" + "k" * 56
         self.api_keys[key] = Caller(bearer=key, user_id=user_id, slug=slug, permissions=permissions)
         return key
+
+    def issue_callback(self, connection_id: str, *, slug: str = "acme") -> tuple[str, str]:
+        """Return (URL, token) for what a connection tells; the token that it had before is good for nothing now."""
+        token = f"callback{next(self._numbers)}" + "c" * 55
+        self.callback_tokens[slug, connection_id] = token
+        path = "/api/trigger-callback" if self.generation == "B" else f"/api/{slug}/trigger-callback"
+        return self.url + path, token
+
+    def list_told(self) -> list[Json]:
+        """Return what Mesh was told and took, in order."""
+        return [each.body for each in self.callbacks if each.status == 202]
 
     def count(self, path_end: str) -> int:
         """Return how many requests came to paths that end so."""
@@ -192,6 +219,22 @@ class FakeMesh:
         # A cookie that must never come back, and least of all with another tenant's request.
         headers = {"Set-Cookie": f"session={caller.slug}; Path=/"}
         return JSONResponse({"jsonrpc": "2.0", "id": body["id"], "result": answer}, headers=headers)
+
+    async def _serve_callback(self, request: Request) -> Response:
+        """Source: `api/routes/trigger-callback.ts`. Nothing is deduplicated."""
+        raw = await request.body()
+        scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
+        body, answer = _judge_callback(raw)
+        if scheme != "Bearer" or not bearer:
+            answer = JSONResponse({"error": "Missing or invalid Authorization header"}, 401)
+        elif bearer not in self.callback_tokens.values():
+            answer = JSONResponse({"error": "Invalid callback token"}, 401)
+        if self.generation == "A":
+            answer = JSONResponse({"error": "Not found"}, 404)
+        told = Callback(path=request.url.path, bearer=bearer, body=body, status=answer.status_code)
+        self.callbacks.append(told)
+        self._pulse()
+        return answer
 
     async def _serve_stream(self, request: Request) -> Response:
         body, caller = await self._take(request)
@@ -360,6 +403,20 @@ class FakeMesh:
 
     def _store(self, thread: Thread, message: Json) -> None:
         thread.messages.append(message | {"created_at": f"2026-01-01T00:00:00.{next(self._numbers):06}Z"})
+
+
+def _judge_callback(raw: bytes) -> tuple[Any, Response]:
+    """Return (the body, the answer to it)."""
+    if len(raw) > MAX_CALLBACK_BYTES:
+        return None, JSONResponse({"error": "Payload too large"}, 413)
+    try:
+        body = json.loads(raw)
+    except ValueError:
+        return None, JSONResponse({"error": "Invalid JSON body"}, 400)
+    kind = body.get("type") if isinstance(body, dict) else None
+    if not isinstance(kind, str) or not kind or not isinstance(body.get("data", {}), dict):
+        return body, JSONResponse({"error": "Invalid body"}, 400)
+    return body, JSONResponse({"ok": True, "type": kind}, 202)
 
 
 class _Fault(HTTPException):

@@ -307,13 +307,33 @@ async def test_what_the_click_says_beside_who_clicked_is_not_believed() -> None:
         assert (await world.pods[0].fetch(question)).answers == ()
     assert [row[1:] for row in rows] == [
         ("skipped", "other_workspace"),
-        ("skipped", "other_channel"),
+        ("skipped", "other_message"),
         ("done", "question_closed"),
         ("skipped", "unknown_question"),
         ("skipped", "unknown_interaction"),
         ("skipped", "unknown_interaction"),
         ("skipped", "unknown_interaction"),
     ]
+
+
+@pytest.mark.parametrize("action", [YES, IN_WORDS])
+async def test_a_button_of_another_message_answers_no_question(action: str) -> None:
+    async with open_world() as world:
+        (pod,) = world.pods
+        question = await pod.ask(has_form=True)
+        button = {"type": "button", "action_id": action, "value": question.question_id}
+        button["text"] = {"type": "plain_text", "text": "The menu"}
+        blocks = [{"type": "actions", "elements": [button]}]
+        answer = await pod.slack.open(make_connection()).write(
+            "chat.postMessage", channel=CHANNEL, text="Lunch", blocks=blocks
+        )
+        await world.simulator.gestures.click(TEAM, ANN, CHANNEL, answer["ts"], action)
+        in_no_message = click_form(world.workspace, ANN, CHANNEL, answer["ts"], action).payload
+        for name in ("channel", "container", "message"):
+            in_no_message.pop(name, None)
+        assert (await send(world, {"payload": json.dumps(in_no_message)})).status == 200
+        assert [row[2] for row in await world.settled()] == ["other_message", "other_message"]
+        assert (await pod.fetch(question)).answers == ()
 
 
 async def test_a_question_of_another_connection_can_neither_be_read_nor_answered() -> None:

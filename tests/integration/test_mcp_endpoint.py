@@ -574,6 +574,37 @@ async def test_two_tenants_at_the_same_time_never_see_each_other(mode: str) -> N
     assert answers == {"token-a": "conn_a", "token-b": "conn_b"}
 
 
+async def test_a_call_in_hand_is_over_when_the_endpoint_is() -> None:
+    began, ended = anyio.Event(), anyio.Event()
+
+    async def run(_call: Call, _arguments: WhoArguments) -> WhoResult:
+        began.set()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            ended.set()
+        raise AssertionError("unreachable")
+
+    service = Service(tools=[make_tool(run)])
+    key = await service.make_key()
+    answers: list[httpx2.Response] = []
+
+    async def call(http: httpx2.AsyncClient) -> None:
+        answers.append(await post(http, make_call("WHO", {}, request_id="q"), host="localhost", authorization=key))
+
+    transport = httpx2.ASGITransport(app=service.endpoint)
+    with anyio.fail_after(5):
+        async with (
+            httpx2.AsyncClient(transport=transport, base_url="http://localhost", headers=MESH_HEADERS) as http,
+            anyio.create_task_group() as tasks,
+            service.endpoint.running(),
+        ):
+            tasks.start_soon(call, http)
+            await began.wait()
+    assert ended.is_set()
+    assert (answers[0].status_code, answers[0].json()["id"]) == (503, "q")
+
+
 async def test_an_endpoint_that_is_not_running_answers_nothing() -> None:
     transport = httpx2.ASGITransport(app=Service().endpoint)
     async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as http:

@@ -8,6 +8,7 @@ import pytest
 
 from bench.events import Tenant, make_requests
 from bench.load import Replay
+from bench.mcp_requests import CALL, LIST, VERSIONS, McpRequest, make_mcp_requests
 from bench.report import Row, make_latency_row, render_table
 from bench.stats import get_median_ratio, get_percentile
 from slack_mcp.protocol.events import EventCallback, get_lane, parse_envelope
@@ -67,6 +68,25 @@ def test_every_event_is_a_new_one_in_a_lane_of_its_own() -> None:
 
 def test_no_event_names_the_bot() -> None:
     assert all(b"<@" not in request.body for request in make_parsed_requests(4))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("method", [CALL, LIST])
+def test_every_request_of_a_tool_is_whole_and_the_callers_take_turns(method: str, version: str) -> None:
+    asked = McpRequest(method=method, tool="TOOL" if method == CALL else "", version=version)
+    raw = make_mcp_requests(asked, keys=["key-a", None], host="127.0.0.1:1", count=3)
+    requests = [ParsedRequest(each) for each in raw]
+    messages = [json.loads(request.body) for request in requests]
+
+    assert all(request.is_complete and request.url == b"/mcp" for request in requests)
+    assert [request.headers.get("authorization") for request in requests] == [b"Bearer key-a", None, b"Bearer key-a"]
+    assert all(request.headers["mcp-protocol-version"] == version.encode() for request in requests)
+    assert [message["id"] for message in messages] == [0, 1, 2]
+    assert {message["method"] for message in messages} == {method}
+    assert all(message["params"].get("name") == (asked.tool or None) for message in messages)
+    is_stateless = version == "2026-07-28"
+    assert all(("_meta" in message["params"]) == is_stateless for message in messages)
+    assert all(("mcp-method" in request.headers) == is_stateless for request in requests)
 
 
 def test_a_run_hands_out_each_request_once_and_none_after_its_time() -> None:

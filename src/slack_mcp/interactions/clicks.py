@@ -89,7 +89,7 @@ class ClickHandler:
             await self._tell(connection, event, form, Sentence.QUESTION_CLOSED)
             return _skip("unknown_question")
         if not _is_in_its_place(question, form):
-            return _skip("other_channel")
+            return _skip("other_message")
         refusal = await self._take(connection, question, form)
         if refusal is None:
             return Outcome(state=EventState.DONE, reason="answer_taken")
@@ -204,8 +204,13 @@ def _check_form(connection: Connection, interaction: Interaction) -> InstantAnsw
 
 
 def _is_in_its_place(question: Question, form: Interaction) -> bool:
-    """Tell whether the click was made in the question's channel; a form is in none."""
-    return form.channel_id is None or form.channel_id == question.channel_id
+    """Tell whether the click was made in the question's own message; a form is opened from nowhere else.
+
+    A button with the question's id can be put into any message of the bot's, under any label.
+    """
+    if _is_form(form):
+        return True
+    return form.channel_id == question.channel_id and question.message_ts in (None, form.message_ts)
 
 
 def _may_answer(question: Question, form: Interaction) -> bool:

@@ -19,7 +19,6 @@ _MARKS: Final = MappingProxyType(
 _MAX_INDENT: Final = 8
 _BLANKS: Final = re.compile(r"[ \t\r\n\f\u200b]+")
 _GAPS: Final = re.compile(r"\n{3,}")
-_TRAILING: Final = re.compile(r"[ \t]+(?=\n)")
 
 
 def read_canvas_html(html: str) -> str:
@@ -44,7 +43,8 @@ class _Reader(HTMLParser):
 
     def render(self) -> str:
         """Return what was written."""
-        return _GAPS.sub("\n\n", _TRAILING.sub("", "".join(self._out))).strip()
+        lines = "".join(self._out).split("\n")
+        return _GAPS.sub("\n\n", "\n".join(line.rstrip(" \t") for line in lines)).strip()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Begin an element."""

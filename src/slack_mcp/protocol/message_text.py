@@ -19,7 +19,8 @@ MAX_DEPTH: Final = 12
 DELETED: Final = "[message deleted]"
 _MARKUP: Final = re.compile(r"<([^<>\n]*)>")
 _ID: Final = re.compile(r"[A-Z][A-Z0-9]{1,30}")
-_LABEL: Final = re.compile(r"\|[^<>]*>")
+# Begun at the `<`, so that a text that is all `|` is not read to its end for each of them.
+_LABEL: Final = re.compile(r"(<[^<>|]*)\|[^<>]*>")
 _NO_WORD: Final = re.compile(r"[\W_]+")
 _STYLES: Final = (("code", "`"), ("bold", "*"), ("italic", "_"), ("strike", "~"))
 _BROADCASTS: Final = frozenset({"here", "channel", "everyone"})
@@ -49,9 +50,12 @@ def read_text(message: Mapping[str, Any]) -> str:
         message = inner
     text = _string(message.get("text")).strip()
     blocks = _join(_read_block(each, 0) for each in _mappings(message.get("blocks")))
-    parts = [text if not blocks or _says(text, blocks) else blocks]
+    parts = [text if not blocks or _Said([text]).has(blocks) else blocks]
+    said = _Said(parts)
     for attachment in _mappings(message.get("attachments")):
-        parts += [part for part in _read_attachment(attachment) if part and not _says("\n".join(parts), part)]
+        further = [part for part in _read_attachment(attachment) if part and not said.has(part)]
+        said.add(further)
+        parts += further
     return _join(parts + [_read_file(each) for each in _mappings(message.get("files"))])
 
 
@@ -114,14 +118,28 @@ def _read_date(seconds: str) -> str:
         return seconds
 
 
-def _says(text: str, part: str) -> bool:
-    """Tell whether a text has the words of a part in the same order, whatever stands between them."""
-    words = _fold(part)
-    return words in _fold(text) if words.strip() else part in text
+class _Said:
+    """What was said so far, each part folded once: a message may have hundreds of attachments."""
+
+    def __init__(self, parts: Sequence[str]) -> None:
+        self._text = ""
+        self._words = " "
+        self.add(parts)
+
+    def add(self, parts: Sequence[str]) -> None:
+        """Say more."""
+        self._text = "\n".join([self._text, *parts])
+        self._words += "".join(f"{words} " for part in parts if (words := _fold(part)))
+
+    def has(self, part: str) -> bool:
+        """Tell whether the words of a part were said in the same order, whatever stood between them."""
+        words = _fold(part)
+        return f" {words} " in self._words if words else part in self._text
 
 
 def _fold(text: str) -> str:
-    return f" {_NO_WORD.sub(' ', _LABEL.sub('>', text)).strip()} ".casefold()
+    """Return the words alone, a blank between them."""
+    return _NO_WORD.sub(" ", _LABEL.sub(r"\1>", text)).strip().casefold()
 
 
 def _read_block(block: Mapping[str, Any], depth: int) -> str:

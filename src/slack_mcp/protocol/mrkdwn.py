@@ -36,4 +36,5 @@ def clean(text: str) -> str:
 
 def _mention(user_id: str) -> re.Pattern[str]:
     """Return a pattern for `<@U…>`, which may carry a name: `<@U…|name>`."""
-    return re.compile(rf"[ \t]*<@{re.escape(user_id)}(?:\|[^<>]*)?>[ \t]*")
+    # Blanks are taken from the first of them on or not at all: begun at each, a search through many never ends.
+    return re.compile(rf"(?:(?<![ \t])[ \t]+)?<@{re.escape(user_id)}(?:\|[^<>]*)?>[ \t]*")

@@ -4,13 +4,14 @@ import json
 from collections.abc import Sequence
 from typing import Annotated, Any, Final, TypeAlias
 
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from slack_mcp.core.errors import InvalidInputError, SlackRefusedError
 from slack_mcp.core.model import Access
 from slack_mcp.tools.advice import is_refusal
 from slack_mcp.tools.call import Call
 from slack_mcp.tools.fields import UserText
+from slack_mcp.tools.posting import check_actions
 from slack_mcp.tools.tool import Arguments, Result, Tool
 
 # https://docs.slack.dev/reference/methods/blocks.validate
@@ -20,7 +21,9 @@ MAX_VIEW_BLOCKS: Final = 100
 MAX_VIEW_BYTES: Final = 250_000
 
 _ViewBlocks: TypeAlias = Annotated[
-    list[dict[str, Any]], Field(max_length=MAX_VIEW_BLOCKS, description="Block Kit blocks, at most 100.")
+    list[dict[str, Any]],
+    Field(max_length=MAX_VIEW_BLOCKS, description="Block Kit blocks, at most 100."),
+    AfterValidator(check_actions),
 ]
 
 

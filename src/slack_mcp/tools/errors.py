@@ -35,7 +35,7 @@ TABLE: Final[Mapping[type[SlackMcpError], Row]] = MappingProxyType(
     {
         errors.InvalidInputError: Row("Correct the arguments and call again."),
         errors.UnauthenticatedError: Row(
-            "This tool acts for a Mesh connection: call it through Mesh, which sends the connection's token."
+            "This acts for a connection: call it through Mesh, which sends the connection's token, or with an API key."
         ),
         errors.ForbiddenError: Row("Choose something that this connection may do."),
         errors.ConnectionNotFoundError: Row(

@@ -66,6 +66,13 @@ def read_columns(schema: Any) -> Sequence[Column]:
     ]
 
 
+def read_schema(answer: Mapping[str, Any]) -> Sequence[Column]:
+    """Return the columns of the list that an answer brings along, none when it brings none."""
+    told = answer.get("list")
+    metadata = told.get("list_metadata") if isinstance(told, Mapping) else None
+    return read_columns(metadata.get("schema")) if isinstance(metadata, Mapping) else []
+
+
 def _read_choices(options: Any) -> dict[str, str]:
     listed = options.get("choices") if isinstance(options, Mapping) else None
     return {

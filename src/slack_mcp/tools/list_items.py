@@ -1,54 +1,29 @@
-"""The items of a list: its rows. Source: https://docs.slack.dev/reference/methods/slackLists.items.list."""
+"""The items of a list: its rows, as they are read; `list_item_changes` writes them.
+
+Source: https://docs.slack.dev/reference/methods/slackLists.items.list.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Final, TypeAlias
 
 from pydantic import BaseModel, Field
 
-from slack_mcp.core.errors import InvalidInputError, SlackRefusedError
-from slack_mcp.core.model import Access
-from slack_mcp.tools.advice import is_refusal
 from slack_mcp.tools.call import Call
-from slack_mcp.tools.file_fields import ListText, check_places, parse_file_id
+from slack_mcp.tools.file_fields import ListText, parse_file_id
 from slack_mcp.tools.file_items import string
-from slack_mcp.tools.list_columns import (
-    MAX_VALUES,
-    Cell,
-    Column,
-    find_cell_ids,
-    find_column,
-    make_field,
-    read_cell,
-    read_cell_text,
-    read_columns,
-)
+from slack_mcp.tools.list_columns import Cell, Column, find_cell_ids, read_cell, read_cell_text, read_schema
 from slack_mcp.tools.listing import Item, ListArguments, ListResult, fetch_page, render_table
-from slack_mcp.tools.lists import WRITES
 from slack_mcp.tools.message_items import find_names, indent
 from slack_mcp.tools.needs import Needs
 from slack_mcp.tools.tool import Arguments, Result, Tool
 
 _READS: Final = Needs(bot=("lists:read",))
-# The columns have to be read before a cell can be written.
-_READS_AND_WRITES: Final = Needs(bot=("lists:read", "lists:write"))
 
 # The columns of the CSV that are none of the list's own.
 _ITEM: Final = "item_id"
 _PARENT: Final = "parent_item_id"
 
 ItemId: TypeAlias = Annotated[str, Field(max_length=50, pattern=r"^[A-Za-z0-9]+$", description="Item: id (Rec…).")]
-_Text: TypeAlias = Annotated[str, Field(max_length=10_000)]
-_Value: TypeAlias = _Text | bool | int | Annotated[float, Field(allow_inf_nan=False)]
-_Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=200)]
-Fields: TypeAlias = Annotated[
-    dict[_Name, _Value | Annotated[list[_Value], Field(min_length=1, max_length=MAX_VALUES)]],
-    Field(
-        min_length=1,
-        max_length=100,
-        description="Values by column (name, key or id): text, number, true/false, YYYY-MM-DD, a person, a channel, "
-        "the label of a choice, or a list of these.",
-    ),
-]
 
 
 class ListListItemsArguments(ListArguments):
@@ -116,44 +91,6 @@ class GetListItemResult(Result):
         return "\n".join([self.item.render_line(), *(f"  {each.render_line()}" for each in self.subtasks)])
 
 
-class AddListItemArguments(Arguments):
-    """What the new item holds."""
-
-    list_id: ListText
-    fields: Fields
-    parent_item_id: ItemId | None = None
-
-
-class UpdateListItemArguments(Arguments):
-    """What to change."""
-
-    list_id: ListText
-    item_id: ItemId
-    fields: Fields
-
-
-class DeleteListItemArguments(Arguments):
-    """Which item."""
-
-    list_id: ListText
-    item_id: ItemId
-
-
-class ItemResult(Result):
-    """Which item it is."""
-
-    list_id: str
-    item_id: str
-
-
-class DeleteListItemResult(Result):
-    """Whether it was there to be deleted."""
-
-    list_id: str
-    item_id: str
-    changed: bool
-
-
 def _render(value: Cell) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -177,7 +114,7 @@ async def _list_items(call: Call, arguments: ListListItemsArguments) -> ListList
         arguments,
         key="items",
         make=describe,
-        see=lambda answer: columns.extend(_read_schema(answer)),
+        see=lambda answer: columns.extend(read_schema(answer)),
         list_id=parse_file_id(arguments.list_id),
         archived=arguments.archived or None,
         include_list=True,
@@ -192,7 +129,7 @@ async def _get_item(call: Call, arguments: GetListItemArguments) -> GetListItemR
     answer = await call.bot.read("slackLists.items.info", list_id=list_id, id=arguments.item_id)
     subtasks = answer.get("subtasks")
     records = [answer["record"], *(subtasks if isinstance(subtasks, list) else ())]
-    item, *others = await _describe(call, records, _read_schema(answer))
+    item, *others = await _describe(call, records, read_schema(answer))
     created_by = string(answer["record"].get("created_by"))
     names, _ = await find_names(call, users=[created_by])
     told = answer.get("list")
@@ -204,69 +141,6 @@ async def _get_item(call: Call, arguments: GetListItemArguments) -> GetListItemR
         created_by=created_by or None,
         created_by_name=names.get(created_by),
     )
-
-
-async def _add_item(call: Call, arguments: AddListItemArguments) -> ItemResult:
-    list_id = parse_file_id(arguments.list_id)
-    await check_places(call, list_id)
-    answer = await call.bot.write(
-        "slackLists.items.create",
-        list_id=list_id,
-        parent_item_id=arguments.parent_item_id,
-        initial_fields=await _make_fields(call, list_id, arguments.fields),
-    )
-    item_id = str(answer["item"]["id"])
-    call.targets.append(item_id)
-    return ItemResult(list_id=list_id, item_id=item_id)
-
-
-async def _update_item(call: Call, arguments: UpdateListItemArguments) -> ItemResult:
-    list_id = parse_file_id(arguments.list_id)
-    await check_places(call, list_id)
-    made = await _make_fields(call, list_id, arguments.fields)
-    call.targets.append(arguments.item_id)
-    await call.bot.write(
-        "slackLists.items.update", list_id=list_id, cells=[{"row_id": arguments.item_id} | each for each in made]
-    )
-    return ItemResult(list_id=list_id, item_id=arguments.item_id)
-
-
-async def _delete_item(call: Call, arguments: DeleteListItemArguments) -> DeleteListItemResult:
-    list_id = parse_file_id(arguments.list_id)
-    await check_places(call, list_id)
-    changed = True
-    try:
-        await call.bot.write("slackLists.items.delete", list_id=list_id, id=arguments.item_id)
-    except SlackRefusedError as error:
-        if not is_refusal(error, "record_not_found", "record_deleted"):
-            raise
-        changed = False
-    return DeleteListItemResult(list_id=list_id, item_id=arguments.item_id, changed=changed)
-
-
-async def _make_fields(call: Call, list_id: str, given: Mapping[str, Cell]) -> list[dict[str, Any]]:
-    """Return the cells as Slack takes them; raises InvalidInputError."""
-    columns = await _fetch_columns(call, list_id)
-    chosen = [(find_column(columns, name), value) for name, value in given.items()]
-    if len({column.id for column, _ in chosen}) < len(chosen):
-        raise InvalidInputError("fields: the same column is named twice.")
-    return [await make_field(call, column, value) for column, value in chosen]
-
-
-async def _fetch_columns(call: Call, list_id: str) -> Sequence[Column]:
-    """Return the columns of a list. Slack has no method for the list alone: its items bring it along."""
-    answer = await call.bot.read("slackLists.items.list", list_id=list_id, limit=1, include_list=True)
-    columns = _read_schema(answer)
-    items = answer.get("items")
-    if not columns and items:
-        columns = _read_schema(await call.bot.read("slackLists.items.info", list_id=list_id, id=items[0]["id"]))
-    return columns
-
-
-def _read_schema(answer: Mapping[str, Any]) -> Sequence[Column]:
-    told = answer.get("list")
-    metadata = told.get("list_metadata") if isinstance(told, Mapping) else None
-    return read_columns(metadata.get("schema")) if isinstance(metadata, Mapping) else []
 
 
 async def _describe(call: Call, entries: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> Sequence[ListItem]:
@@ -322,39 +196,5 @@ TOOLS: Final = (
         result=GetListItemResult,
         run=_get_item,
         needs=_READS,
-    ),
-    Tool(
-        name="SLACK_ADD_LIST_ITEM",
-        title="Add an item to a list",
-        description="Adds an item to a Slack list, or to another item.",
-        arguments=AddListItemArguments,
-        result=ItemResult,
-        run=_add_item,
-        access=Access.WRITE,
-        needs=_READS_AND_WRITES,
-    ),
-    Tool(
-        name="SLACK_UPDATE_LIST_ITEM",
-        title="Change an item of a list",
-        description="Changes cells of an item of a Slack list; what is not given stays.",
-        arguments=UpdateListItemArguments,
-        result=ItemResult,
-        run=_update_item,
-        access=Access.WRITE,
-        needs=_READS_AND_WRITES,
-        is_destructive=True,
-        is_idempotent=True,
-    ),
-    Tool(
-        name="SLACK_DELETE_LIST_ITEM",
-        title="Delete an item of a list",
-        description="Deletes an item of a Slack list. It cannot be brought back.",
-        arguments=DeleteListItemArguments,
-        result=DeleteListItemResult,
-        run=_delete_item,
-        access=Access.WRITE,
-        needs=WRITES,
-        is_destructive=True,
-        is_idempotent=True,
     ),
 )

@@ -105,7 +105,7 @@ def _render_cell(value: Any) -> str:
 
 def count_tokens(text: str) -> int:
     """Return about how many tokens a text is to a model."""
-    return -(-len(text.encode()) // BYTES_PER_TOKEN)
+    return -(-len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN)
 
 
 def fit(items: Sequence[ItemT], arguments: ListArguments) -> Sequence[ItemT]:

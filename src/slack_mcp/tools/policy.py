@@ -24,12 +24,14 @@ def check_write(policy: ToolPolicy, arguments: dict[str, Any]) -> None:
     Raises:
         ForbiddenError: it does not.
     """
-    named = arguments.get("channel") or arguments.get("channel_id")
-    channels = [named] if named else list(arguments.get("channel_ids") or ())
+    channels = [each for name in ("channel", "channel_id") if (each := arguments.get(name))]
+    channels += arguments.get("channel_ids") or ()
     if policy.write_channels and not channels:
         raise ForbiddenError(
             "This connection's policy does not let tools write to anything that is not in one of its allowed channels."
         )
+    # Those that the members of a user group are put into.
+    channels += filter(None, (arguments.get("channels") or "").split(","))
     for channel in channels:
         is_allowed = not policy.write_channels or channel in policy.write_channels
         if not is_allowed or channel in policy.denied_write_channels:

@@ -1,7 +1,7 @@
 """What the tools that post have in common: how long a text may be, whom it may call, and how a repeat is recognised."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Final, TypeAlias
 
 from pydantic import AfterValidator, Field
@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field
 from slack_mcp.core.errors import InvalidInputError, SlackRefusedError
 from slack_mcp.core.ids import ChannelId
 from slack_mcp.core.model import Connection
+from slack_mcp.interactions.cards import ANSWER_PREFIX
 from slack_mcp.tools.advice import is_refusal
 from slack_mcp.tools.call import Call
 
@@ -43,6 +44,21 @@ def _check_edit(text: str) -> str:
     return text
 
 
+def check_actions(blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the blocks, none of whose buttons passes for the answer to a question.
+
+    A click is recorded as what the question's button says, whatever its label says here.
+
+    Raises:
+        ValueError: one does.
+    """
+    for part in _walk(blocks):
+        action_id = part.get("action_id") if isinstance(part, dict) else None
+        if isinstance(action_id, str) and action_id.startswith(ANSWER_PREFIX):
+            raise ValueError(f"an action_id that begins with {ANSWER_PREFIX} is SLACK_ASK_HUMAN's alone")
+    return blocks
+
+
 PostText: TypeAlias = Annotated[
     str,
     Field(
@@ -64,6 +80,7 @@ EditText: TypeAlias = Annotated[
 Blocks: TypeAlias = Annotated[
     list[dict[str, Any]],
     Field(min_length=1, max_length=MAX_BLOCKS, description="Block Kit; text is then what notifications show."),
+    AfterValidator(check_actions),
 ]
 
 
@@ -94,19 +111,25 @@ def check_mentions(text: str, blocks: Sequence[Any] | None, *, allow_broadcast: 
 
 def _calls_many(blocks: Any) -> bool:
     """Tell whether blocks hold a broadcast, however deep."""
+    for part in _walk(blocks):
+        kind = part.get("type") if isinstance(part, dict) else None
+        if isinstance(kind, str) and kind in _BROADCAST_ELEMENTS:
+            return True
+        if isinstance(part, str) and _BROADCAST.search(part):
+            return True
+    return False
+
+
+def _walk(blocks: Any) -> Iterator[Any]:
+    """Yield every part of a JSON value, without recursion."""
     waiting = [blocks]
     while waiting:
         part = waiting.pop()
+        yield part
         if isinstance(part, dict):
-            kind = part.get("type")
-            if isinstance(kind, str) and kind in _BROADCAST_ELEMENTS:
-                return True
             waiting.extend(part.values())
         elif isinstance(part, list):
             waiting.extend(part)
-        elif isinstance(part, str) and _BROADCAST.search(part):
-            return True
-    return False
 
 
 def render_request(request_id: str | None) -> dict[str, Any] | None:

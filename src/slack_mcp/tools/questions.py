@@ -53,7 +53,7 @@ class AskHumanArguments(Arguments):
 class GetAnswerArguments(Arguments):
     """Which question."""
 
-    question_id: str = Field(min_length=1, max_length=64, description="From SLACK_ASK_HUMAN.")
+    question_id: str = Field(pattern=r"^[A-Za-z0-9]{1,64}$", description="From SLACK_ASK_HUMAN.")
     wait_s: int = Field(default=0, ge=0, le=MAX_WAIT_S, description=_WAIT)
 
 

@@ -25,7 +25,10 @@ _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 _AZURE: Final = ipaddress.ip_network("168.63.129.16/32")
 # Private too, and not taken for it by every version of Python:
 # https://www.iana.org/assignments/iana-ipv4-special-registry and its neighbour for IPv6.
-_SPECIAL: Final = (_AZURE, ipaddress.ip_network("192.0.0.0/24"), ipaddress.ip_network("64:ff9b:1::/48"))
+_SPECIAL: Final = (
+    _AZURE,
+    *(ipaddress.ip_network(each) for each in ("192.0.0.0/24", "64:ff9b:1::/48", "fec0::/10")),
+)
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve: TypeAlias = Callable[[str, int], Awaitable[Sequence[str]]]

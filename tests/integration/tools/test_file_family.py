@@ -9,7 +9,7 @@ from toolbox import ANN, GENERAL, GLOBEX, Toolbox, open_toolbox
 from slack_mcp.core.ids import ConnectionId
 from slack_mcp.core.model import Access, ToolPolicy
 from slack_mcp.simulator.faults import Fault
-from slack_mcp.tools import bookmarks, canvases, downloads, emoji, files, list_items, lists, uploads
+from slack_mcp.tools import bookmarks, canvases, downloads, emoji, files, list_item_changes, list_items, lists, uploads
 
 pytestmark = pytest.mark.anyio
 
@@ -20,6 +20,7 @@ TOOLS = (
     *canvases.TOOLS,
     *lists.TOOLS,
     *list_items.TOOLS,
+    *list_item_changes.TOOLS,
     *bookmarks.TOOLS,
     *emoji.TOOLS,
 )

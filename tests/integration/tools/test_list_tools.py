@@ -7,7 +7,7 @@ import pytest
 from toolbox import ANN, BOT, GENERAL, Toolbox, open_toolbox
 
 from slack_mcp.simulator.faults import Fault
-from slack_mcp.tools import list_items, lists
+from slack_mcp.tools import list_item_changes, list_items, lists
 
 pytestmark = pytest.mark.anyio
 
@@ -48,7 +48,7 @@ FULL: dict[str, Any] = {
 
 @pytest.fixture
 async def box() -> AsyncIterator[Toolbox]:
-    async with open_toolbox((*lists.TOOLS, *list_items.TOOLS)) as toolbox:
+    async with open_toolbox((*lists.TOOLS, *list_items.TOOLS, *list_item_changes.TOOLS)) as toolbox:
         yield toolbox
 
 

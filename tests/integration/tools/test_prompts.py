@@ -8,7 +8,8 @@ from toolbox import Toolbox, open_toolbox
 from slack_mcp.core.model import Access, ToolPolicy
 from slack_mcp.tools import channels, history, messages, search, unreads, users
 from slack_mcp.tools.caller import Caller, current_caller
-from slack_mcp.tools.prompts import HISTORY, PROMPTS, SEARCH, SEND, UNREADS
+from slack_mcp.tools.prompt_texts import FIND_CHANNELS, HISTORY, SEARCH, SEND, UNREADS
+from slack_mcp.tools.prompts import PROMPTS
 from slack_mcp.tools.server import build_server
 
 pytestmark = pytest.mark.anyio
@@ -25,13 +26,13 @@ async def box() -> AsyncIterator[Toolbox]:
         yield toolbox
 
 
-async def list_names(box: Toolbox, **options: Access) -> list[str]:
-    async with box.connect(**options) as client:
+async def list_names(box: Toolbox, access: Access = Access.ADMIN) -> list[str]:
+    async with box.connect(access=access) as client:
         return [each.name for each in (await client.list_prompts()).prompts]
 
 
-async def get(box: Toolbox, name: str, arguments: dict[str, str], **options: Access) -> str:
-    async with box.connect(**options) as client:
+async def get(box: Toolbox, name: str, arguments: dict[str, str], access: Access = Access.ADMIN) -> str:
+    async with box.connect(access=access) as client:
         (message,) = (await client.get_prompt(name, arguments)).messages
     assert message.role == "user"
     assert isinstance(message.content, types.TextContent)
@@ -144,6 +145,14 @@ def pick(name: str) -> dict[str, str]:
     """Return the required arguments of a prompt."""
     kind = next(each for each in PROMPTS if each.name == name)
     return {each.name: REQUIRED[each.name] for each in kind.arguments if each.is_required}
+
+
+async def test_without_a_search_a_discussion_is_looked_for_in_channels(box: Toolbox) -> None:
+    await box.set_policy(ToolPolicy(denied_tools=(SEARCH,)))
+    assert FIND_CHANNELS in await get(box, "find_discussion", {"topic": "the move"})
+    text = await get(box, "find_discussion", {"topic": "the move", "channel": "#general"})
+    assert FIND_CHANNELS not in text
+    assert f'{HISTORY} reads "#general"' in text
 
 
 async def test_who_may_only_read_is_offered_a_draft_and_not_told_to_send_it(box: Toolbox) -> None:

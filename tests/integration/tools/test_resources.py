@@ -26,24 +26,24 @@ async def box() -> AsyncIterator[Toolbox]:
         yield toolbox
 
 
-async def read(box: Toolbox, uri: str, **options: Access) -> str:
-    async with box.connect(**options) as client:
+async def read(box: Toolbox, uri: str, access: Access = Access.ADMIN) -> str:
+    async with box.connect(access=access) as client:
         (content,) = (await client.read_resource(uri)).contents
     assert isinstance(content, types.TextResourceContents)
     assert content.uri == uri
     return content.text
 
 
-async def fail(box: Toolbox, uri: str, **options: Access) -> types.ErrorData:
-    async with box.connect(**options) as client:
+async def fail(box: Toolbox, uri: str, access: Access = Access.ADMIN) -> types.ErrorData:
+    async with box.connect(access=access) as client:
         with pytest.raises(MCPError) as caught:
             await client.read_resource(uri)
     assert "canary" not in repr(caught.value.error)
     return caught.value.error
 
 
-async def list_all(box: Toolbox, **options: Access) -> tuple[list[str], list[str]]:
-    async with box.connect(**options) as client:
+async def list_all(box: Toolbox, access: Access = Access.ADMIN) -> tuple[list[str], list[str]]:
+    async with box.connect(access=access) as client:
         resources = (await client.list_resources()).resources
         templates = (await client.list_resource_templates()).resource_templates
     return [each.uri for each in resources], [each.uri_template for each in templates]

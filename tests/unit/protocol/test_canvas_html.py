@@ -1,3 +1,5 @@
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,3 +36,10 @@ def test_html_becomes_markdown(html: str, expected: str) -> None:
 @given(st.text(alphabet="<>/!-[]&;#= 'ab\"phluiCDATA\n", max_size=200) | st.text())
 def test_nothing_makes_it_raise(html: str) -> None:
     read_canvas_html(html)
+
+
+def test_no_blanks_take_long_to_read() -> None:
+    blanks = " " * 100_000
+    begun = time.perf_counter()
+    assert read_canvas_html(f"<pre>a{blanks}b{blanks}\n\tc</pre>") == f"```\na{blanks}b\n\tc\n```"
+    assert time.perf_counter() - begun < 2

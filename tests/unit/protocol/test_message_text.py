@@ -1,3 +1,4 @@
+import time
 from typing import Any
 
 import pytest
@@ -197,3 +198,22 @@ def test_blocks_inside_one_another_without_an_end_are_read_as_far_as_anybody_loo
     for _ in range(5_000):
         block = {"type": "rich_text", "elements": [block]}
     assert read_text({"blocks": [block]}) == ""
+
+
+def test_no_text_takes_long_to_read() -> None:
+    pipes = "|" * 40_000
+    rows = [{"text": f"word{number} " * 50, "fields": [{"title": "k", "value": str(number)}] * 20} for number in range(200)]
+    begun = time.perf_counter()
+    assert read({"text": pipes, "blocks": [{"type": "section", "text": {"type": "mrkdwn", "text": f"{pipes}x"}}]})
+    assert read({"text": "<a" * 20_000, "attachments": [{"text": "<b|" * 20_000}]})
+    assert read({"text": "deploys", "attachments": rows})
+    assert time.perf_counter() - begun < 2
+
+
+def test_an_attachment_that_says_what_two_others_said_together_is_left_out() -> None:
+    attachments = [{"text": "one two"}, {"text": "three"}, {"text": "two, three"}, {"text": "two four"}]
+    assert read({"text": "zero", "attachments": attachments}) == "zero\none two\nthree\ntwo four"
+
+
+def test_a_part_without_words_is_said_once() -> None:
+    assert read({"text": "!", "attachments": [{"text": "!"}, {"text": "?"}]}) == "!\n?"

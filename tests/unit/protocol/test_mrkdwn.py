@@ -1,3 +1,5 @@
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,3 +51,11 @@ def test_clean_text_can_be_stored(text: str) -> None:
 
 def test_clean_keeps_everything_else() -> None:
     assert clean("olá 👋 \ud83d\0!") == "olá 👋 ?!"
+
+
+def test_no_text_takes_long_to_look_through_for_a_mention() -> None:
+    text = " " * 100_000 + "x<@U1" + "<@U1|" * 1_000
+    begun = time.perf_counter()
+    assert not is_mentioned(text, "U1")
+    assert remove_mention(f"{text} <@U1> hi <@U1>", "U1") == f"{text.strip()} hi"
+    assert time.perf_counter() - begun < 2

@@ -116,6 +116,12 @@ C1, C2 = ChannelId("C1"), ChannelId("C2")
         (ToolPolicy(denied_write_channels=(C2,)), {"channel": "C2"}, False),
         (ToolPolicy(denied_write_channels=(C2,)), {"channel": "C1"}, True),
         (ToolPolicy(denied_write_channels=(C2,)), {"file": "F1"}, True),
+        (ToolPolicy(denied_write_channels=(C2,)), {"channel": "C1", "channel_id": "C2"}, False),
+        (ToolPolicy(denied_write_channels=(C2,)), {"channel_ids": ["C1", "C2"]}, False),
+        (ToolPolicy(denied_write_channels=(C2,)), {"channel": "C1", "channel_ids": ["C2"]}, False),
+        (ToolPolicy(denied_write_channels=(C2,)), {"usergroup": "S1", "channels": "C1,C2"}, False),
+        (ToolPolicy(denied_write_channels=(C2,)), {"usergroup": "S1", "channels": "C1"}, True),
+        (ToolPolicy(write_channels=(C1,)), {"usergroup": "S1", "channels": "C1"}, False),
         (ToolPolicy(write_channels=(C2,), denied_write_channels=(C2,)), {"channel": "C2"}, False),
     ],
 )

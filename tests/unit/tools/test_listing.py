@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slack_mcp.core.errors import InvalidInputError
-from slack_mcp.tools.listing import Item, ListArguments, Position, fit, render_csv
+from slack_mcp.tools.listing import Item, ListArguments, Position, count_tokens, fit, render_csv
 
 
 class Word(Item):
@@ -41,3 +41,7 @@ def test_csv_has_a_head_and_no_cell_that_a_spreadsheet_would_run() -> None:
     words = [Word(id="1", text='a, "b"'), Word(id="2", text="=HYPERLINK(1)"), Word(id="3")]
     assert render_csv(words).split("\n") == ["id,text", '1,"a, ""b"""', "2,'=HYPERLINK(1)", "3,"]
     assert render_csv([]) == ""
+
+
+def test_half_a_surrogate_pair_is_counted_like_any_other_character() -> None:
+    assert count_tokens("a\ud83d b") == 1

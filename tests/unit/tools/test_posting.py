@@ -6,7 +6,11 @@ from hypothesis import strategies as st
 
 from slack_mcp.core.errors import InvalidInputError
 from slack_mcp.protocol.mrkdwn import escape
-from slack_mcp.tools.posting import check_mentions, check_reply_broadcast
+from slack_mcp.tools.posting import check_actions, check_mentions, check_reply_broadcast
+from slack_mcp.tools.registry import TOOLS
+
+YES, IN_WORDS = "slack_mcp_answer_0", "slack_mcp_answer_form"
+TS = "1700000000.000100"
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=10),
@@ -52,3 +56,28 @@ def test_only_a_reply_can_be_shown_in_the_channel_too() -> None:
     check_reply_broadcast(None, is_broadcast=False)
     with pytest.raises(InvalidInputError, match="needs a thread_ts"):
         check_reply_broadcast(None, is_broadcast=True)
+
+
+@given(JSON, st.sampled_from([YES, IN_WORDS]))
+def test_no_button_of_a_message_passes_for_one_of_a_question(around: Any, action_id: str) -> None:
+    check_actions([{"type": "actions", "elements": [around, {"type": "button", "action_id": "mine"}]}])
+    with pytest.raises(ValueError, match="SLACK_ASK_HUMAN"):
+        check_actions([{"type": "actions", "elements": [around, [{"type": "button", "action_id": action_id}]]}])
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("SLACK_SEND_MESSAGE", {"channel": "C1", "text": "x"}),
+        ("SLACK_REPLY_IN_THREAD", {"channel": "C1", "text": "x", "thread_ts": TS}),
+        ("SLACK_EDIT_MESSAGE", {"channel": "C1", "text": "x", "ts": TS}),
+        ("SLACK_SEND_EPHEMERAL", {"channel": "C1", "text": "x", "user": "U1"}),
+        ("SLACK_SCHEDULE_MESSAGE", {"channel": "C1", "text": "x", "post_at": 1_800_000_000}),
+        ("SLACK_PUBLISH_HOME", {"user_id": "U1"}),
+    ],
+)
+def test_every_tool_that_takes_blocks_looks_at_their_buttons(name: str, arguments: dict[str, Any]) -> None:
+    tool = next(tool for tool in TOOLS if tool.name == name)
+    button = {"type": "button", "action_id": YES, "value": "Q1"}
+    with pytest.raises(InvalidInputError, match="blocks: an action_id that begins with slack_mcp_answer_"):
+        tool.parse(arguments | {"blocks": [{"type": "section", "accessory": button}]})

@@ -2,8 +2,9 @@ from collections.abc import Awaitable, Callable
 
 import anyio
 import pytest
-from identity_fakes import make_known_caller
-from mcp import MCPError, types
+from directory_fake import FakeDirectory
+from identity_fakes import FakeIdentities, make_known_caller
+from mcp import Client, MCPError, types
 from structlog.testing import capture_logs
 from tool_fakes import make_services
 
@@ -18,11 +19,15 @@ from slack_mcp.core.errors import (
     StoreUnavailableError,
     TokenRevokedError,
 )
-from slack_mcp.tools.caller import current_caller
-from slack_mcp.tools.prompts import FIND_CHANNELS, PERMALINK, PROMPTS, REPLIES, SEND
+from slack_mcp.core.secret import Secret
+from slack_mcp.ports.identity import Credentials
+from slack_mcp.tools.caller import Caller, current_caller
+from slack_mcp.tools.prompt_texts import FIND_CHANNELS, PERMALINK, REPLIES, SEND
+from slack_mcp.tools.prompts import PROMPTS
 from slack_mcp.tools.registry import TOOLS
 from slack_mcp.tools.requests import Requests
 from slack_mcp.tools.resources import KINDS
+from slack_mcp.tools.server import build_server
 
 pytestmark = pytest.mark.anyio
 
@@ -95,6 +100,31 @@ async def test_what_is_no_error_is_returned() -> None:
         return "answer"
 
     assert await make_requests().answer("prompts/list", work) == "answer"
+
+
+async def test_a_connection_that_is_not_configured_has_no_resources_and_no_prompts() -> None:
+    current_caller.set(make_known_caller())
+    services = make_services(directory=FakeDirectory())
+    async with Client(build_server(services, TOOLS), mode="legacy") as client:
+        assert (await client.list_resources()).resources == []
+        assert (await client.list_resource_templates()).resource_templates == []
+        assert (await client.list_prompts()).prompts == []
+        with pytest.raises(MCPError, match="not configured yet"):
+            await client.get_prompt("catch_me_up")
+
+
+async def test_while_mesh_cannot_be_asked_prompts_are_listed_and_a_teams_resources_are_not() -> None:
+    identities = FakeIdentities()
+    identities.error = MeshUnavailableError("canary")
+    current_caller.set(Caller(identities=identities, credentials=Credentials(mesh_token=Secret("token"))))
+    async with Client(build_server(make_services(), TOOLS), mode="legacy") as client:
+        assert len((await client.list_prompts()).prompts) == len(PROMPTS)
+        with pytest.raises(MCPError) as caught:
+            await client.list_resources()
+    assert (caught.value.code, caught.value.message) == (
+        types.INTERNAL_ERROR,
+        "Mesh cannot be reached. Try again in a moment.",
+    )
 
 
 def test_resources_and_prompts_name_tools_that_there_are() -> None:
