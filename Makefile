@@ -44,7 +44,7 @@ format: $(VENV)/.ready ## Format and mend what can be mended
 	$(BIN)/ruff check --fix --exit-zero .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.ready ## Measure the webhook against Bolt for Python, and the directory
+bench: $(VENV)/.ready ## Measure the webhook beside Bolt for Python, the tools beside fastmcp, and the directory
 	$(BIN)/python -m bench $(ARGS)
 
 docs: $(VENV)/.ready ## Write the pages that are made from the code: docs/settings.md, docs/tools.md

@@ -19,6 +19,7 @@ from bench.acks import AckPlan, measure_acks
 from bench.directory import measure_changes, measure_directory
 from bench.errors import BenchError
 from bench.report import Row, describe_machine, render_machine, render_table
+from bench.tools import ToolPlan, measure_tools
 from bench.work import measure_drain, measure_pickup
 from bench.world import World, open_world
 from slack_mcp.core.errors import SlackMcpError
@@ -34,7 +35,7 @@ FAILURES: Final = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
 )
-NAMES: Final = ("acks", "directory", "changes", "pickup", "drain")
+NAMES: Final = ("acks", "tools", "directory", "changes", "pickup", "drain")
 
 
 def main() -> int:
@@ -103,8 +104,10 @@ def make_measurements(options: argparse.Namespace) -> dict[str, Callable[[World]
     acks = AckPlan(
         connections=connections[:1] if quick else connections, rounds=3 if quick else 4, seconds=1.0 if quick else 3.0
     )
+    tools = ToolPlan(connections=options.connections, rounds=3 if quick else 4, seconds=1.0 if quick else 3.0)
     return {
         "acks": lambda world: measure_acks(world, acks),
+        "tools": lambda world: measure_tools(world, tools),
         "directory": lambda world: measure_directory(world, misses=200 if quick else 1000),
         "changes": lambda world: measure_changes(world, changes=30 if quick else 60),
         "pickup": lambda world: measure_pickup(world, events=10 if quick else 30),

@@ -15,6 +15,7 @@ import anyio
 import httptools
 
 from bench.events import Tenant, make_requests
+from bench.mcp_requests import McpRequest, make_mcp_requests
 from bench.stats import get_percentile
 
 NS_PER_MS: Final = 1e6
@@ -26,10 +27,12 @@ class Replay:
 
     Args:
         seconds: after which no further request is sent.
+        expected: what every answer has in it; empty when nobody needs to read them.
     """
 
-    def __init__(self, requests: list[bytes], *, connections: int, seconds: float) -> None:
+    def __init__(self, requests: list[bytes], *, connections: int, seconds: float, expected: bytes = b"") -> None:
         self._requests = iter(requests)
+        self.expected = expected
         self._seconds = seconds
         self._open = connections
         self._end_ns = 0
@@ -37,6 +40,7 @@ class Replay:
         self.latencies_ns: list[int] = []
         self.statuses: Counter[int] = Counter()
         self.lost = 0
+        self.unexpected = 0
         self.finished = anyio.Event()
 
     def start(self) -> None:
@@ -69,6 +73,7 @@ class Replay:
             "answers": answers,
             "statuses": {str(status): count for status, count in self.statuses.items()},
             "lost": self.lost,
+            "unexpected": self.unexpected,
             "elapsed_s": elapsed_s,
             "rate": answers / elapsed_s,
             "p50_ms": get_percentile(self.latencies_ns, 50) / NS_PER_MS,
@@ -85,6 +90,7 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._sent_ns = 0
         self._is_waiting = False
+        self._body = b""
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -105,9 +111,17 @@ class Connection(asyncio.Protocol):
         """Read on."""
         self._parser.feed_data(data)
 
+    def on_body(self, body: bytes) -> None:
+        """Called by the parser with a part of an answer."""
+        if self._replay.expected:
+            self._body += body
+
     def on_message_complete(self) -> None:
         """Called by the parser at the end of an answer."""
         self._replay.record(self._parser.get_status_code(), self._sent_ns, time.perf_counter_ns())
+        if self._replay.expected:
+            self._replay.unexpected += self._replay.expected not in self._body
+            self._body = b""
         self._is_waiting = False
         self.send_next()
 
@@ -119,16 +133,29 @@ class Connection(asyncio.Protocol):
             self._replay.leave(lost=True)
 
 
+def make_job_requests(job: dict[str, Any]) -> list[bytes]:
+    """Return the requests that a job asks for."""
+    host = f"{job['host']}:{job['port']}"
+    if "mcp" in job:
+        request = McpRequest(**job["mcp"])
+        return make_mcp_requests(request, keys=job["keys"], host=host, count=job["count"])
+    tenants = [Tenant(**each) for each in job["tenants"]]
+    return make_requests(tenants, prefix=job["prefix"], count=job["count"], host=host, timestamp=int(time.time()))
+
+
 async def run(job: dict[str, Any]) -> dict[str, Any]:
     """Return what one job measured.
 
     Args:
-        job: `{host, port, tenants, prefix, count, connections, seconds}`.
+        job: `{host, port, count, connections, seconds}`, with `{tenants, prefix}` for deliveries, or with
+            `{mcp, keys, expected}` for requests to `/mcp`.
     """
-    tenants = [Tenant(**each) for each in job["tenants"]]
-    host = f"{job['host']}:{job['port']}"
-    requests = make_requests(tenants, prefix=job["prefix"], count=job["count"], host=host, timestamp=int(time.time()))
-    replay = Replay(requests, connections=job["connections"], seconds=job["seconds"])
+    replay = Replay(
+        make_job_requests(job),
+        connections=job["connections"],
+        seconds=job["seconds"],
+        expected=job.get("expected", "").encode(),
+    )
     loop = asyncio.get_running_loop()
     connections = [
         (await loop.create_connection(lambda: Connection(replay), job["host"], job["port"]))[1]

@@ -14,9 +14,9 @@ import psutil
 
 from bench.stats import get_percentile
 
-PACKAGES: Final = ("uvicorn", "uvloop", "httptools", "slack-bolt", "aiohttp", "asyncpg")
-PEERS: Final = ("stock", "tuned")
-HEADER: Final = ("measurement", "median", "spread", "p50 ms", "p99 ms", *(f"x Bolt {peer}" for peer in PEERS))
+PACKAGES: Final = ("uvicorn", "uvloop", "httptools", "slack-bolt", "aiohttp", "asyncpg", "mcp", "fastmcp")
+PEERS: Final = {"stock": "x Bolt stock", "tuned": "x Bolt tuned", "fastmcp": "x fastmcp"}
+HEADER: Final = ("measurement", "median", "spread", "p50 ms", "p99 ms", *PEERS.values())
 FSYNCS: Final = 60
 IN_MEMORY: Final = ("tmpfs", "ramfs")
 
@@ -28,7 +28,7 @@ class Row:
     Attributes:
         values: one per run, in `unit`; the median stands for them.
         p50_ms, p99_ms: of the single requests.
-        ratios: to Bolt by how it is served, each the median of the pairs.
+        ratios: to each peer, the median of the pairs; Bolt by how it is served.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Row:
             "values": list(self.values),
             "p50_ms": self.p50_ms,
             "p99_ms": self.p99_ms,
-            "ratios_to_bolt": dict(self.ratios),
+            "ratios": dict(self.ratios),
         }
 
 

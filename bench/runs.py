@@ -52,7 +52,7 @@ class Run:
 def run_load(target: Target, *, connections: int, seconds: float) -> Run:
     """Return one run; raises BenchError unless every answer was a 200 and every event is in the journal, once."""
     prefix = f"Ev{secrets.token_hex(4).upper()}"
-    result = _run_job(
+    result = run_job(
         {
             "host": HOST,
             "port": target.child.port,
@@ -76,7 +76,8 @@ def run_load(target: Target, *, connections: int, seconds: float) -> Run:
     return Run(**{name: result[name] for name in ("rate", "p50_ms", "p99_ms")})
 
 
-def _run_job(job: dict[str, Any], *, timeout_s: float) -> dict[str, Any]:
+def run_job(job: dict[str, Any], *, timeout_s: float) -> dict[str, Any]:
+    """Return what the load generator measured of a job; raises BenchError."""
     try:
         done = subprocess.run(
             [sys.executable, "-m", "bench.load"],

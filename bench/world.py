@@ -6,7 +6,7 @@ import os
 import secrets
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,13 +107,13 @@ class World:
         """Return a new file for the output of a process."""
         return self.directory / f"{name}-{next(self._numbers)}.log"
 
-    def deploy(self, dialect: Dialect, *, name: str) -> Deployment:
-        """Return a new database with the schema and the tenants."""
+    def deploy(self, dialect: Dialect, *, name: str, environment: Mapping[str, str] | None = None) -> Deployment:
+        """Return a new database with the schema and the tenants; `environment` is added to what its pods read."""
         path = self.directory / f"{name}.db"
         if dialect == "postgresql":
             self._postgres.fetch_value(f"CREATE DATABASE {name}")
         # The keys are the same everywhere, so that both databases get sealed payloads, as in production.
-        environment = {
+        settings = {
             "DATABASE_URL": self._postgres.get_url(name) if dialect == "postgresql" else f"sqlite:{path}",
             "ENCRYPTION_KEYS": f"bench:{base64.b64encode(secrets.token_bytes(32)).decode()}",
             "SLACK_API_URL": self.api_url,
@@ -122,8 +122,9 @@ class World:
             "LOG_FORMAT": "json",
             "DEFAULT_AGENT": "echo",
             "SLACK_MCP_SIGNING_SECRET_OVERLAP_S": "0",
+            **(environment or {}),
         }
-        deployment = Deployment(name=name, dialect=dialect, environment=environment, postgres=self._postgres, path=path)
+        deployment = Deployment(name=name, dialect=dialect, environment=settings, postgres=self._postgres, path=path)
         anyio.run(self._save_tenants, deployment.get_settings())
         return deployment
 

@@ -23,7 +23,7 @@ from mcp.shared.message import MessageMetadata
 from mcp.shared.transport_context import TransportContext
 from mcp.types import DEFAULT_NEGOTIATED_VERSION, RequestId
 from mcp.types.version import HANDSHAKE_PROTOCOL_VERSIONS
-from pydantic_core import from_json
+from pydantic import TypeAdapter, ValidationError
 from starlette.datastructures import Headers
 from starlette.responses import Response
 
@@ -33,6 +33,8 @@ _VERSION_HEADER: Final = "mcp-protocol-version"
 _JSON: Final = "application/json"
 # It negotiates what a session is: the SDK's to do, and done once.
 _INITIALIZE: Final = "initialize"
+# The SDK's parser: where parsers differ, so would the answers.
+_PARAMS: Final[TypeAdapter[dict[str, Any] | None]] = TypeAdapter(dict[str, Any] | None)
 
 _log = structlog.get_logger(__name__)
 
@@ -79,11 +81,8 @@ async def answer_request(server: Server[Any], headers: Headers, message: Message
     if message.id is None or not message.is_request or message.method == _INITIALIZE:
         return None
     try:
-        # With the SDK's parser: where parsers differ, so would the answers.
-        params = from_json(bytes(message.params)) if message.params else None
-    except ValueError:
-        return None
-    if params is not None and not isinstance(params, dict):
+        params = _PARAMS.validate_json(bytes(message.params)) if message.params else None
+    except ValidationError:
         return None
     answer = await _serve(server, version or DEFAULT_NEGOTIATED_VERSION, message.id, message.method, params)
     return Response(_encode({"jsonrpc": "2.0", "id": message.id, **answer}), media_type=_JSON)
