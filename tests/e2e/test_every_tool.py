@@ -1,11 +1,10 @@
 """Every tool, called by the MCP SDK's client as people's clients do: over HTTP in both eras, and over stdio."""
 
-import json
 import os
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,22 +15,13 @@ from fake_mesh import FakeMesh
 from mcp import Client, MCPError, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
-from processes import MESH_SECRET, Fleet, PodProcess, open_fleet
-from tool_tour import (
-    ASKING,
-    BEN,
-    CANARY,
-    FOR_MODELS,
-    GENERAL,
-    SAID,
-    Trip,
-    check_text,
-    make_mesh_stops,
-    make_state,
-    make_workspace,
-)
-from trigger_fakes import serve_receiver
+from processes import MESH_SECRET, Fleet, PodProcess, make_connection, open_fleet
+from tool_tour import BEN, CANARY, GENERAL, SAID, Trip, check_text, make_team_id, make_user_token, make_workspace
+from tour_stops import ASKING, FOR_MODELS, make_mesh_stops, make_state
+from trigger_fakes import Received, Receiver, serve_receiver
 
+from slack_mcp.app import open_admin
+from slack_mcp.core.secret import Secret
 from slack_mcp.simulator import Simulator, Workspace, serve
 from slack_mcp.simulator.server import serve_app
 from slack_mcp.tools.registry import TOOLS
@@ -39,69 +29,117 @@ from slack_mcp.tools.registry import TOOLS
 pytestmark = pytest.mark.anyio
 
 TIMEOUT_S = 120
-CONNECTION = "conn_1"
 Mode = Literal["legacy", "2026-07-28"]
 MODES: Sequence[Mode] = ("legacy", "2026-07-28")
-ELSEWHERE = "C0ELSEWHERE"  # of another workspace
+WORKSPACES = 7  # one for each test, and a last one for nobody, with a channel that no other has
+ELSEWHERE = "C0ELSEWHERE"
 
 FOR_APPS = {tool.name for tool in TOOLS if tool.is_for_apps}
-NAMES = {tool.name for tool in TOOLS}
-# Of the tools for models; nobody's click comes in over stdio.
-NOT_OVER_STDIO = {stop.tool for stop in ASKING}
+FOR_MODELS_NAMES = {tool.name for tool in TOOLS} - FOR_APPS
+FOR_PEOPLES_TOKENS = {tool.name for tool in TOOLS if tool.needs.bot is None}
+# Nobody's click comes in over stdio.
+FOR_CLICKS = {stop.tool for stop in ASKING}  # no server that a click could reach
 SHORT_TOUR = {"SLACK_SEND_MESSAGE", "SLACK_GET_CHANNEL_HISTORY", "SLACK_LIST_CHANNELS"}
 
 
 @dataclass(kw_only=True)
 class World:
-    """One service on SQLite, two simulated workspaces, and a connection of the first that the real commands made."""
+    """One service on SQLite, and a simulated Slack with a workspace for each test."""
 
     simulator: Simulator
-    workspace: Workspace
-    other: Workspace
     fleet: Fleet
+    mesh: FakeMesh
+    receiver: Receiver
     directory: Path
 
     @property
     def pod(self) -> PodProcess:
         return self.fleet.pods[0]
 
-    async def run(self, *arguments: str, **environ: str) -> Any:
-        """Return what a command prints as JSON."""
+    def workspace(self, number: int) -> Workspace:
+        """Return a workspace. All have the same people and channels, by the same ids."""
+        return self.simulator.workspaces[make_team_id(number)]
+
+    async def connect(self, number: int) -> str:
+        """Save the connection of a workspace, with the token of a person, and return its id."""
+        workspace = self.workspace(number)
+        connection = replace(make_connection(workspace), user_token=Secret(make_user_token(number)))
+        async with open_admin(self.fleet.settings) as admin:
+            saved = await admin.saver.save(connection)
+        return saved.connection_id
+
+    async def make_key(self, connection_id: str, access: str) -> str:
+        """Return a new API key, made by the command."""
         done = await anyio.run_process(
-            [sys.executable, "-m", "slack_mcp", *arguments, "--json"],
+            [
+                *(sys.executable, "-m", "slack_mcp", "keys", "create"),
+                *("--connection", connection_id, "--name", "tour", "--access", access),
+            ],
             cwd=self.directory,
-            env={**os.environ, **self.fleet.environ, **environ},
+            env={**os.environ, **self.fleet.environ},
         )
-        return json.loads(done.stdout)
+        return done.stdout.decode().strip()
 
-    async def make_key(self, access: str = "admin") -> str:
-        """Return a new API key of the connection."""
-        made = await self.run("keys", "create", "--connection", CONNECTION, "--name", "tour", "--access", access)
-        return str(made["key"])
+    def make_trip(self, client: Client, number: int) -> Trip:
+        workspace = self.workspace(number)
 
-    async def wait_for_turns(self, count: int) -> None:
-        await self.pod.wait_until(lambda: len(self.pod.find("turn.finished")) >= count)
+        async def wait_for_turn() -> None:
+            await self.pod.wait_until(
+                lambda: any(
+                    line.get("connection_id") == workspace.connection_id for line in self.pod.find("turn.finished")
+                )
+            )
 
-    def make_trip(self, client: Client, workspace: Workspace | None = None) -> Trip:
-        return Trip(
-            client=client,
-            simulator=self.simulator,
-            workspace=workspace or self.workspace,
-            wait_for_turns=self.wait_for_turns,
-        )
+        return Trip(client=client, simulator=self.simulator, workspace=workspace, wait_for_turn=wait_for_turn)
 
     @asynccontextmanager
-    async def connect(self, mode: Mode, **headers: str) -> AsyncIterator[Client]:
-        """Yield the SDK's client of the running service."""
+    async def open_client(self, mode: Mode, **headers: str) -> AsyncIterator[Client]:
+        """Yield the SDK's client of the service."""
         async with (
             httpx2.AsyncClient(headers=headers, trust_env=False, timeout=60) as http,
             Client(streamable_http_client(f"{self.pod.url}/mcp", http_client=http), mode=mode) as client,
         ):
+            assert (client.protocol_version == "2026-07-28") is (mode == "2026-07-28")
             yield client
 
 
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    """Yield the running service; at the end its log is looked through, and no token has opened another's channel."""
+    directory = tmp_path_factory.mktemp("world")
+    simulator = Simulator(*(make_workspace(number) for number in range(WORKSPACES)))
+    elsewhere = simulator.workspaces[make_team_id(WORKSPACES - 1)]
+    elsewhere.add_channel(ELSEWHERE, "elsewhere")
+    elsewhere.say(BEN, ELSEWHERE, SAID)
+    mesh = FakeMesh(secret=MESH_SECRET)
+    async with (
+        serve_app(mesh.app) as mesh.url,
+        serve_receiver() as receiver,
+        serve(simulator) as address,
+        open_fleet(
+            directory,
+            database_url=f"sqlite:{directory}/slack.db",
+            slack_api_url=address.api_url,
+            MESH_ALLOWED_URLS=receiver.url,
+        ) as fleet,
+    ):
+        receiver.on_received.append(simulator.changes.notify)
+        await fleet.add()
+        simulator.deliverer.targets = fleet.urls
+        yield World(simulator=simulator, fleet=fleet, mesh=mesh, receiver=receiver, directory=directory)
+        (pod,) = fleet.pods
+        assert await pod.stop() == 0
+        check_log(pod.raw)
+    assert [each.method for each in simulator.calls.cross_tenant_calls if each.error is None] == []
+
+
 @asynccontextmanager
-async def connect_stdio(directory: Path, *options: str, **environ: str) -> AsyncIterator[Client]:
+async def open_stdio(directory: Path, *options: str, **environ: str) -> AsyncIterator[Client]:
     """Yield the SDK's client of a process that it starts; at the end the process's log is looked through."""
     parameters = StdioServerParameters(
         command=sys.executable,
@@ -118,89 +156,59 @@ async def connect_stdio(directory: Path, *options: str, **environ: str) -> Async
 def check_log(text: str) -> None:
     """Find no secret, nothing that was said, and no bug in a log."""
     assert "tool.finished" in text
-    for word in (CANARY, "The tour begins", "tool.crashed", "Traceback"):
+    for word in (CANARY, SAID, "The tour begins", "tool.crashed", "Traceback"):
         assert word not in text, word
 
 
-@asynccontextmanager
-async def open_world(directory: Path, **environ: str) -> AsyncIterator[World]:
-    """Yield a running service; at the end its log is looked through, and no token met another tenant's channel."""
-    workspace, other = make_workspace(1), make_workspace(2)
-    simulator = Simulator(workspace, other)
-    with anyio.fail_after(TIMEOUT_S):
-        async with (
-            serve(simulator) as address,
-            open_fleet(
-                directory, database_url=f"sqlite:{directory}/slack.db", slack_api_url=address.api_url, **environ
-            ) as fleet,
-        ):
-            world = World(simulator=simulator, workspace=workspace, other=other, fleet=fleet, directory=directory)
-            await world.run(
-                *("connections", "add", "--id", CONNECTION),
-                SLACK_BOT_TOKEN=workspace.bot_token,
-                SLACK_SIGNING_SECRET=workspace.signing_secret,
-                SLACK_USER_TOKEN=f"xoxp-{CANARY}-1",
-            )
-            await fleet.add()
-            simulator.deliverer.targets = fleet.urls
-            yield world
-            assert await world.pod.stop() == 0
-            check_log(world.pod.raw)
-
-
 def test_the_tour_calls_every_tool_there_is_and_no_other() -> None:
-    assert {stop.tool for stop in FOR_MODELS} == NAMES - FOR_APPS
+    assert {stop.tool for stop in FOR_MODELS} == FOR_MODELS_NAMES
     assert {stop.tool for stop in make_mesh_stops("")} == FOR_APPS
 
 
-@pytest.mark.parametrize("mode", MODES)
-async def test_every_tool_works_over_http(tmp_path: Path, mode: Mode) -> None:
-    async with open_world(tmp_path) as world:
-        key = await world.make_key()
-        async with world.connect(mode, authorization=f"Bearer {key}") as client:
-            trip = world.make_trip(client)
+@pytest.mark.parametrize(("number", "mode"), list(enumerate(MODES)))
+async def test_every_tool_works_over_http(world: World, number: int, mode: Mode) -> None:
+    with anyio.fail_after(TIMEOUT_S):
+        key = await world.make_key(await world.connect(number), "admin")
+        async with world.open_client(mode, authorization=f"Bearer {key}") as client:
+            trip = world.make_trip(client, number)
             await trip.travel(FOR_MODELS)
-        assert set(trip.schemas) == NAMES - FOR_APPS
-        assert world.simulator.calls.cross_tenant_calls == []
-        assert world.simulator.calls.select(team_id=world.other.team_id) == []
-        assert key not in world.pod.raw
+    assert trip.schemas.keys() == FOR_MODELS_NAMES
+    assert key not in world.pod.raw
 
 
-@pytest.mark.parametrize("mode", MODES)
-async def test_every_tool_for_apps_works_for_mesh(tmp_path: Path, mode: Mode) -> None:
-    mesh = FakeMesh(secret=MESH_SECRET)
-    async with (
-        serve_app(mesh.app) as mesh.url,
-        serve_receiver() as receiver,
-        open_world(tmp_path, MESH_ALLOWED_URLS=receiver.url) as world,
-    ):
-        receiver.on_received.append(world.simulator.changes.notify)
-        token = mesh.mint_token(str(world.other.connection_id), metadata={"state": make_state(world.other)})
-        async with world.connect(mode, **{"x-mesh-token": token}) as client:
-            trip = world.make_trip(client, world.other)
-            await trip.travel(make_mesh_stops(f"{receiver.url}/callback"))
+@pytest.mark.parametrize(("number", "mode"), list(enumerate(MODES, start=2)))
+async def test_every_tool_for_apps_works_for_mesh(world: World, number: int, mode: Mode) -> None:
+    workspace = world.workspace(number)
+    state = make_state(workspace)
+    token = world.mesh.mint_token(str(workspace.connection_id), metadata={"state": state})
+    said = f"Who hears {workspace.team_id}?"
+    with anyio.fail_after(TIMEOUT_S):
+        async with world.open_client(mode, **{"x-mesh-token": token}) as client:
+            trip = world.make_trip(client, number)
+            await trip.travel(make_mesh_stops(f"{world.receiver.url}/{workspace.team_id}"))
             # It was not configured when they were listed; now it is.
-            assert set(trip.schemas) == FOR_APPS
+            assert trip.schemas.keys() == FOR_APPS
             listed = {tool.name for tool in (await client.list_tools(cache_mode="bypass")).tools}
-        assert len(mesh.api_keys) == 1
-        assert FOR_APPS < listed <= NAMES
-        world.simulator.say(world.other.team_id, BEN, GENERAL, "Who hears this?")
-        await world.simulator.changes.wait_until(lambda: bool(receiver.received), timeout_s=30)
-        told = receiver.received[0]
-        assert told.headers["authorization"] == f"Bearer {CANARY}-callback"
-        assert told.json["data"]["text"] == "Who hears this?"
+        assert listed == FOR_APPS | FOR_MODELS_NAMES - FOR_PEOPLES_TOKENS
+        world.simulator.say(workspace.team_id, BEN, GENERAL, said)
+
+        def find_told() -> list[Received]:
+            return [each for each in world.receiver.received if each.path == f"/{workspace.team_id}"]
+
+        await world.simulator.changes.wait_until(lambda: bool(find_told()), timeout_s=30)
+    told = find_told()[0]
+    assert told.headers["authorization"] == f"Bearer {CANARY}-callback"
+    assert told.json["data"]["text"] == said
 
 
-async def test_every_tool_works_over_stdio_beside_a_running_service(tmp_path: Path) -> None:
-    async with open_world(tmp_path) as world:
-        database = {name: world.fleet.environ[name] for name in ("DATABASE_URL", "SLACK_API_URL", "DATA_DIR")}
-        async with connect_stdio(tmp_path, "--connection", CONNECTION, **database) as client:
-            trip = world.make_trip(client)
-            await trip.travel([stop for stop in FOR_MODELS if stop.tool not in NOT_OVER_STDIO])
+async def test_every_tool_works_over_stdio_beside_the_service(world: World, tmp_path: Path) -> None:
+    database = {name: world.fleet.environ[name] for name in ("DATABASE_URL", "SLACK_API_URL", "DATA_DIR")}
+    with anyio.fail_after(TIMEOUT_S):
+        connection_id = await world.connect(4)
+        async with open_stdio(tmp_path, "--connection", connection_id, **database) as client:
+            trip = world.make_trip(client, 4)
+            await trip.travel(FOR_MODELS)
             assert trip.schemas.keys().isdisjoint(FOR_APPS)
-            asked = {"channel": "#general", "question": "Soup?"}
-            assert "slack-mcp serve" in await trip.refuse("SLACK_ASK_HUMAN", asked)
-            assert "slack-mcp serve" in await trip.refuse("SLACK_GET_ANSWER", {"question_id": "Q1"})
 
 
 async def test_a_bot_token_alone_is_enough_over_stdio(tmp_path: Path) -> None:
@@ -213,43 +221,43 @@ async def test_a_bot_token_alone_is_enough_over_stdio(tmp_path: Path) -> None:
             "DATA_DIR": str(tmp_path / "data"),
         }
         with anyio.fail_after(TIMEOUT_S):
-            async with connect_stdio(tmp_path, **environ) as client:
+            async with open_stdio(tmp_path, **environ) as client:
                 trip = Trip(client=client, simulator=simulator, workspace=workspace)
                 await trip.travel([stop for stop in FOR_MODELS if stop.tool in SHORT_TOUR])
     assert trip.got.keys() == SHORT_TOUR
-    # Nothing of it is for apps, or needs a person's token.
-    assert trip.schemas.keys().isdisjoint({*FOR_APPS, "SLACK_GET_UNREADS", "SLACK_MARK_READ"})
+    assert trip.schemas.keys() == FOR_MODELS_NAMES - FOR_PEOPLES_TOKENS - FOR_CLICKS
     assert not (tmp_path / "data").exists()
 
 
 TOO_LONG = "x" * 40_001
 BAD: Sequence[tuple[str, dict[str, Any], str]] = [
     ("SLACK_SEND_MESSAGE", {}, "channel is required"),
-    ("SLACK_SEND_MESSAGE", {"channel": 5, "text": ["x"]}, "channel"),
+    ("SLACK_SEND_MESSAGE", {"channel": 5, "text": ["x"]}, "text: Input should be a valid string"),
     ("SLACK_SEND_MESSAGE", {"channel": GENERAL, "text": "x", "colour": "red"}, "colour is not an argument"),
-    ("SLACK_SEND_MESSAGE", {"channel": GENERAL, "text": TOO_LONG}, "text"),
-    ("SLACK_SEND_MESSAGE", {"channel": ELSEWHERE, "text": "x"}, "channel"),
-    ("SLACK_SEND_MESSAGE", {"channel": "#elsewhere", "text": "x"}, "elsewhere"),
-    ("SLACK_GET_CHANNEL_HISTORY", {"channel": ELSEWHERE}, "channel"),
-    ("SLACK_GET_CHANNEL_HISTORY", {"channel": GENERAL, "limit": "many"}, "limit"),
-    ("SLACK_GET_CHANNEL_INFO", {"channel": ELSEWHERE}, "channel"),
+    ("SLACK_SEND_MESSAGE", {"channel": GENERAL, "text": TOO_LONG}, "at most 40000 characters"),
+    ("SLACK_SEND_MESSAGE", {"channel": ELSEWHERE, "text": "x"}, "channel_not_found"),
+    ("SLACK_SEND_MESSAGE", {"channel": "#elsewhere", "text": "x"}, "no channel '#elsewhere'"),
+    ("SLACK_GET_CHANNEL_HISTORY", {"channel": ELSEWHERE}, "channel_not_found"),
+    ("SLACK_GET_CHANNEL_HISTORY", {"channel": GENERAL, "limit": "many"}, "limit: Input should be a valid integer"),
+    ("SLACK_GET_CHANNEL_INFO", {"channel": ELSEWHERE}, "channel_not_found"),
     ("SLACK_DELETE_MESSAGE", {"channel": GENERAL, "ts": "1700000000.000100"}, "message_not_found"),
     ("SLACK_GET_ANSWER", {"question_id": "Q1"}, "question_id"),
     ("SLACK_GET_USER_INFO", {"user_id": "@nobody"}, "nobody"),
-    ("SYNC_CONFIG_CACHE", {"force": "yes"}, "force"),
+    ("SYNC_CONFIG_CACHE", {"force": "yes"}, "force: Input should be a valid boolean"),
     ("ON_MCP_CONFIGURATION", {"state": {}, "scopes": []}, "Mesh"),
     ("TRIGGER_CONFIGURE", {"type": "slack.message.received", "enabled": False}, "Mesh"),
 ]
 
 
-async def test_what_cannot_be_done_says_why_over_http(tmp_path: Path) -> None:
-    async with open_world(tmp_path) as world:
-        world.other.add_channel(ELSEWHERE, "elsewhere")
-        world.other.say(BEN, ELSEWHERE, SAID)
-        admin, reader = await world.make_key(), await world.make_key("read")
+async def test_what_cannot_be_done_says_why_over_http(world: World) -> None:
+    workspace, elsewhere = world.workspace(5), world.workspace(WORKSPACES - 1)
+    with anyio.fail_after(TIMEOUT_S):
+        connection_id = await world.connect(5)
+        key = await world.make_key(connection_id, "admin")
+        reading_key = await world.make_key(connection_id, "read")
         for mode in MODES:
-            async with world.connect(mode, authorization=f"Bearer {admin}") as client:
-                trip = world.make_trip(client)
+            async with world.open_client(mode, authorization=f"Bearer {key}") as client:
+                trip = world.make_trip(client, 5)
                 for tool, arguments, expected in BAD:
                     text = await trip.refuse(tool, arguments)
                     assert expected in text, (tool, text)
@@ -257,10 +265,9 @@ async def test_what_cannot_be_done_says_why_over_http(tmp_path: Path) -> None:
                 with pytest.raises(MCPError, match="tools/list") as unknown:
                     await client.call_tool("SLACK_MAKE_COFFEE", {})
                 check_text(str(unknown.value))
-            async with world.connect(mode, authorization=f"Bearer {reader}") as client:
-                trip = world.make_trip(client)
-                text = await trip.refuse("SLACK_SEND_MESSAGE", {"channel": GENERAL, "text": "x"})
-                assert "write access" in text
-        assert [each.text for each in world.workspace.channels[GENERAL].top] == [SAID]
-        assert [each.text for each in world.other.channels[ELSEWHERE].top] == [SAID]
-        assert world.simulator.calls.select(team_id=world.other.team_id) == []
+            async with world.open_client(mode, authorization=f"Bearer {reading_key}") as client:
+                trip = world.make_trip(client, 5)
+                assert "write access" in await trip.refuse("SLACK_SEND_MESSAGE", {"channel": GENERAL, "text": "x"})
+    for place in (workspace.channels[GENERAL], elsewhere.channels[ELSEWHERE]):
+        assert [each.text for each in place.top] == [SAID]
+    assert world.simulator.calls.select(team_id=elsewhere.team_id) == []

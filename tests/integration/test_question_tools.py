@@ -138,8 +138,15 @@ async def test_what_cannot_be_asked_says_why(tmp_path: Any, wrong: dict[str, Any
     assert next(iter(wrong)) in error or "nowhere" in error
 
 
-async def test_where_no_click_can_come_in_nothing_is_asked(tmp_path: Any) -> None:
+async def test_where_no_click_can_come_in_nobody_is_offered_to_ask(tmp_path: Any) -> None:
+    asking = {"SLACK_ASK_HUMAN", "SLACK_GET_ANSWER"}
     async with open_desk(tmp_path) as (box, _store):
+        assert asking <= set(await box.list_names())
         box.services = replace(box.services, questions=None)
-        assert "slack-mcp serve" in await box.error("SLACK_ASK_HUMAN", {"channel": GENERAL, "question": "Ship?"})
-        assert "slack-mcp serve" in await box.error("SLACK_GET_ANSWER", {"question_id": "Q1"})
+        assert asking.isdisjoint(await box.list_names())
+
+
+@pytest.mark.parametrize("question_id", ["", "Q\0", "Q 1", "Q" * 65])
+async def test_what_cannot_be_a_questions_id_is_not_looked_for(tmp_path: Any, question_id: str) -> None:
+    async with open_desk(tmp_path) as (box, _):
+        assert "question_id" in await box.error("SLACK_GET_ANSWER", {"question_id": question_id})

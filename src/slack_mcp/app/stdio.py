@@ -12,19 +12,24 @@ from mcp.server.stdio import stdio_server
 from slack_mcp.app.caches import Caches
 from slack_mcp.app.compose import ensure_schema, make_saver, make_sealer, open_store
 from slack_mcp.connections.directory import CachedDirectory
-from slack_mcp.core.clock import SystemClock
+from slack_mcp.core.clock import Clock, SystemClock
 from slack_mcp.core.errors import SettingsError
 from slack_mcp.core.ids import ConnectionId
 from slack_mcp.core.model import Access, Connection
 from slack_mcp.core.secret import Secret
+from slack_mcp.interactions.desk import QuestionDesk
 from slack_mcp.names.resolve import CachedNames
 from slack_mcp.ports.audit import AuditEntry, AuditLog
 from slack_mcp.ports.identity import Principal, PrincipalKind
+from slack_mcp.ports.slack import SlackWebs
+from slack_mcp.sealing import Sealer
 from slack_mcp.settings import Settings
 from slack_mcp.slack.client import open_slack_apis
 from slack_mcp.store.announcements import SqlNameAnnouncer
 from slack_mcp.store.audit import SqlAuditLog
 from slack_mcp.store.connections import SqlConnectionStore
+from slack_mcp.store.database import Database
+from slack_mcp.store.questions import SqlQuestionStore
 from slack_mcp.store.turns import SqlTurnStore
 from slack_mcp.telemetry import configure_logging
 from slack_mcp.tools.call import Services
@@ -121,9 +126,15 @@ async def open_local_services(
                 threads=SqlTurnStore(database, sealer, clock=clock),
                 clock=clock,
                 announcer=SqlNameAnnouncer(database, tell=caches.hear_names),
+                # Clicks reach a server on the same database; with none, nobody could answer.
+                questions=_make_questions(database, sealer, slack, clock=clock) if is_kept else None,
             ),
             connection_id,
         )
+
+
+def _make_questions(database: Database, sealer: Sealer, slack: SlackWebs, *, clock: Clock) -> QuestionDesk:
+    return QuestionDesk(store=SqlQuestionStore(database, sealer, clock=clock), slack=slack, clock=clock)
 
 
 def make_local_connection(settings: Settings) -> Connection:

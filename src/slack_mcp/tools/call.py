@@ -41,7 +41,7 @@ class Services:
     Attributes:
         configurator: saves what Mesh configures; None where no Mesh can (stdio).
         public_url: where Slack reaches this service, None when the operator did not say.
-        questions: asks people; None where no click can come in (stdio).
+        questions: asks people; None where no click can come in.
         announcer: tells every pod what is not to be believed any more; None where nothing is kept that others change.
     """
 

@@ -5,11 +5,10 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from slack_mcp.core.errors import ForbiddenError
 from slack_mcp.core.ids import Ts, UserId
 from slack_mcp.core.model import Access
 from slack_mcp.ports.questions import Question, QuestionRequest, Questions
-from slack_mcp.tools.call import Call
+from slack_mcp.tools.call import Call, Services
 from slack_mcp.tools.needs import Needs
 from slack_mcp.tools.tool import Arguments, Result, Tool
 
@@ -105,9 +104,14 @@ async def _get_answer(call: Call, arguments: GetAnswerArguments) -> QuestionResu
     return _render(question)
 
 
+def _can_ask(services: Services) -> bool:
+    """Tell whether a click could reach this installation."""
+    return services.questions is not None
+
+
 def _get_questions(call: Call) -> Questions:
     if call.services.questions is None:
-        raise ForbiddenError("Nobody could answer: Slack reaches only a running server (`slack-mcp serve`).")
+        raise RuntimeError("the tool is not served without a way to ask")
     return call.services.questions
 
 
@@ -143,6 +147,7 @@ TOOLS: Final = (
         run=_ask,
         access=Access.WRITE,
         needs=Needs(bot=("chat:write",)),
+        is_served=_can_ask,
     ),
     Tool(
         name="SLACK_GET_ANSWER",
@@ -151,5 +156,6 @@ TOOLS: Final = (
         arguments=GetAnswerArguments,
         result=QuestionResult,
         run=_get_answer,
+        is_served=_can_ask,
     ),
 )

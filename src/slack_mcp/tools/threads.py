@@ -48,6 +48,10 @@ class ThreadInfoResult(Result):
 
     thread: Thread | None = None
 
+    def render_text(self, arguments: BaseModel) -> str:
+        """Return it as JSON, and nothing in words."""
+        return super().render_text(arguments) if self.thread else "The bot remembers nothing of this thread."
+
 
 class RememberedMessage(Result):
     """A question or an answer."""

@@ -10,10 +10,11 @@ from typing import Any, Final, Generic, TypeVar
 
 from mcp import types
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
 
 from slack_mcp.core.errors import InvalidInputError
 from slack_mcp.core.model import Access
-from slack_mcp.tools.call import Call
+from slack_mcp.tools.call import Call, Services
 from slack_mcp.tools.needs import ANY_TOKEN, Needs
 
 # Callable by Mesh and its UI, and not offered to a model: `isToolVisibleToModel` in Mesh reads it.
@@ -61,6 +62,7 @@ class Tool(Generic[ArgumentsT, ResultT]):
         is_destructive: what it does cannot be taken back, or takes back what others did.
         is_idempotent: called again with the same arguments it changes nothing more.
         is_open_world: it reaches Slack, or others.
+        is_served: whether what it works with is there at all; it is not offered otherwise.
         is_for_apps: called by Mesh and its UI for a connection that may not exist yet, never offered to a model.
     """
 
@@ -76,6 +78,7 @@ class Tool(Generic[ArgumentsT, ResultT]):
     is_idempotent: bool = False
     is_open_world: bool = True
     is_for_apps: bool = False
+    is_served: Callable[[Services], bool] = lambda _services: True
 
     @property
     def is_read_only(self) -> bool:
@@ -109,7 +112,8 @@ class Tool(Generic[ArgumentsT, ResultT]):
             return self.arguments.model_validate(dict(arguments))
         except ValidationError as error:
             mistakes = [
-                _render_mistake(dict(detail)) for detail in error.errors(include_url=False, include_input=False)
+                _render_mistake(dict(detail), self.arguments.model_fields)
+                for detail in error.errors(include_url=False, include_input=False)
             ]
         known = ", ".join(self.arguments.model_json_schema().get("properties", {})) or "none"
         raise InvalidInputError(f"{' '.join(mistakes)} The arguments of {self.name}: {known}.")
@@ -122,14 +126,17 @@ class Tool(Generic[ArgumentsT, ResultT]):
         )
 
 
-def _render_mistake(detail: Mapping[str, Any]) -> str:
+def _render_mistake(detail: Mapping[str, Any], fields: Mapping[str, FieldInfo]) -> str:
     """Return one sentence: where, and what must be there."""
+    hint = fields[detail["loc"][0]].description if detail["loc"] and detail["loc"][0] in fields else None
     path = ".".join(str(part) for part in detail["loc"]) or "the arguments"
     match detail["type"]:
         case "extra_forbidden":
             return f"{path} is not an argument of this tool."
         case "missing":
             return f"{path} is required."
+        case "string_pattern_mismatch":
+            return f"{path} does not look right{f': {hint}' if hint else '.'}"
         case _:
             return f"{path}: {detail['msg'].removeprefix('Value error, ')}."
 

@@ -58,7 +58,7 @@ class UnreadItem(Item):
     def render_line(self) -> str:
         """Return it as one line."""
         more = " or more" if self.has_more else ""
-        since = f", since {self.last_read}" if self.last_read else ""
+        since = f", since {self.last_read}" if self.last_read and self.last_read.strip("0.") else ""
         return f"- {self.name or self.channel} ({self.channel}): {self.unread_count}{more} unread{since}"
 
 
