@@ -14,7 +14,7 @@ def make_connection(
 ) -> Connection:
     return Connection(
         connection_id=ConnectionId(name),
-        organization_id="org",
+        organization_id="org1",
         mesh_url="",
         bot_token=Secret(f"xoxb-{name}"),
         signing_secret=Secret(secret),

@@ -10,7 +10,7 @@ import jwt
 import pytest
 from fake_mesh import Json
 from mesh_clients import Row, get_text, mint_token
-from mesh_world import CONN, GENERAL, World, make_state, open_world
+from mesh_world import CONN, GENERAL, TEAM, World, make_state, open_world
 from processes import MESH_SECRET
 
 pytestmark = pytest.mark.anyio
@@ -39,8 +39,7 @@ def sign(payload: Json, secret: str = MESH_SECRET, algorithm: str = "HS256") -> 
 
 def flatten(payload: Mapping[str, Any]) -> Json:
     """Return the claims in the older form, without `metadata`."""
-    flat = dict(payload)
-    return flat | flat.pop("metadata")
+    return {key: claim for key, claim in payload.items() if key != "metadata"} | dict(payload["metadata"])
 
 
 def make_bad_tokens(world: World, row: Row) -> Mapping[str, tuple[str, str]]:
@@ -127,7 +126,7 @@ async def test_arguments_that_are_not_what_a_good_token_says_save_nothing(tmp_pa
         before = await world.load()
         world.simulator.calls.clear()
         token = mint_token(world.mesh, row, state=row.state)
-        good = {"state": row.state, "scopes": []}
+        good: Json = {"state": row.state, "scopes": []}
         for changes, named in (
             ({"state": EVIL}, "state"),
             ({"state": {}}, "state"),
@@ -150,13 +149,19 @@ async def test_another_organization_of_the_same_mesh_cannot_take_a_connection_ov
         await world.people.save(CONN, make_state())
         before = await world.load()
         world.mesh.slugs.append("globex")
+        world.simulator.calls.clear()
         thief = Row(connection_id=CONN, url=world.url, slug="globex")
         token = mint_token(world.mesh, thief, state=EVIL)
-        for tool, arguments in (
-            ("ON_MCP_CONFIGURATION", {"state": EVIL, "scopes": []}),
-            ("TRIGGER_CONFIGURE", {"type": "slack.app_mention", "enabled": False}),
+        for tool, arguments, said in (
+            ("ON_MCP_CONFIGURATION", {"state": EVIL, "scopes": []}, "was not made by this organization"),
+            ("TRIGGER_CONFIGURE", {"type": "slack.app_mention", "enabled": False}, "was not made by this organization"),
+            ("SLACK_SEND_MESSAGE", {"channel": GENERAL, "text": "words"}, "was made by another organization"),
+            ("SLACK_GET_CHANNEL_HISTORY", {"channel": GENERAL}, "was made by another organization"),
         ):
             result = (await post(world, token, "tools/call", {"name": tool, "arguments": arguments}))["result"]
             assert result["isError"] is True
-            assert "was not made by this organization" in get_text(result)
+            assert said in get_text(result)
+        read = await post(world, token, "resources/read", {"uri": f"slack://{TEAM}/channel/{GENERAL}"})
+        assert "was made by another organization" in read["error"]["message"]
         assert await world.load() == before
+        assert world.simulator.calls.select() == []

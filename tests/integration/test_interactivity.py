@@ -321,7 +321,7 @@ async def test_a_button_of_another_message_answers_no_question(action: str) -> N
     async with open_world() as world:
         (pod,) = world.pods
         question = await pod.ask(has_form=True)
-        button = {"type": "button", "action_id": action, "value": question.question_id}
+        button: dict[str, Any] = {"type": "button", "action_id": action, "value": question.question_id}
         button["text"] = {"type": "plain_text", "text": "The menu"}
         blocks = [{"type": "actions", "elements": [button]}]
         answer = await pod.slack.open(make_connection()).write(

@@ -24,6 +24,7 @@ from mcp import Client, types
 from mcp.client.streamable_http import streamable_http_client
 from starlette.applications import Starlette
 from stepping_clock import SteppingClock
+from tool_fakes import FakeAudit
 
 from slack_mcp.core.errors import StoreUnavailableError
 from slack_mcp.core.ids import ConnectionId
@@ -134,7 +135,7 @@ class Service:
                 directory=FakeDirectory(make_connection("conn_a"), make_connection("conn_b")),
                 slack=nothing,
                 names=nothing,
-                audit=nothing,
+                audit=FakeAudit(),
                 threads=nothing,
                 clock=self.clock,
             ),

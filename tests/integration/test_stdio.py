@@ -155,7 +155,8 @@ async def test_the_tools_act_for_the_token_and_as_far_as_is_allowed() -> None:
     assert who.structured_content == {"connection_id": LOCAL_ID, "subject": "local", "team_id": "T1"}
     assert isinstance(refused, types.CallToolResult)
     assert refused.is_error
-    assert [(entry.actor, entry.tool, entry.result) for entry in audited] == [("local", "WHO_WRITE", "ok")]
+    told = [(entry.actor, entry.tool, entry.result) for entry in audited]
+    assert told == [("local", "WHO_WRITE", "ok"), ("local", "WHO_WRITE", "forbidden")]
 
 
 async def test_a_kept_connection_is_taken_from_the_database(tmp_path: Path) -> None:

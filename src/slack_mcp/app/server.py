@@ -19,7 +19,7 @@ from slack_mcp.web.intake import JSON, Answer, Intake
 
 BACKLOG: Final = 2048
 # What may come that is no part of a body before something is made of it: a head with more is refused.
-MAX_UNREAD_BYTES: Final = 65_536
+MAX_UNREAD_BYTES: Final = 163_840
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -56,7 +56,8 @@ class Configurator:
         """
         check_arguments(claims, arguments)
         state = parse_state(claims.state)
-        check_tool_names(state.tools, self._tool_names)
+        if state.tools is not None:
+            check_tool_names(state.tools, self._tool_names)
         stored = await self._store.load_connection(claims.connection_id)
         _check_owner(claims, stored)
         # Slack first: a wrong bot token must not leave a key behind at Mesh.
@@ -161,7 +162,8 @@ def _build_connection(claims: MeshClaims, state: MeshState, stored: Connection |
             base.settings,
             agent=AgentBackend.MESH if state.agent_id else None,
             allowed_channels=state.allowed_channels,
-            tools=state.tools,
+            # What an operator set stands until a form says otherwise.
+            tools=base.settings.tools if state.tools is None else state.tools,
             language=state.language,
             thread_timeout_min=state.thread_timeout_min,
             trigger_only=state.trigger_only,

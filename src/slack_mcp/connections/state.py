@@ -200,9 +200,11 @@ class MeshState(_Part):
         return tuple(ChannelId(channel) for channel in dict.fromkeys(self.channels.allowed)) if self.channels else ()
 
     @property
-    def tools(self) -> ToolPolicy:
-        """What the tools may do."""
-        chosen = self.chosen_tools or _Tools()
+    def tools(self) -> ToolPolicy | None:
+        """What the tools may do, None when the configuration does not say."""
+        chosen = self.chosen_tools
+        if chosen is None:
+            return None
         return ToolPolicy(
             is_read_only=bool(chosen.is_read_only),
             allowed_tools=tuple(dict.fromkeys(chosen.allowed)),

@@ -9,7 +9,7 @@ from slack_mcp.core.ids import ConnectionId
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEntry:
-    """One write of one tool.
+    """One write of one tool, done or refused.
 
     Attributes:
         at_ms: unix milliseconds by the database's clock.

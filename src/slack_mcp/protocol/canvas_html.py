@@ -19,15 +19,23 @@ _MARKS: Final = MappingProxyType(
 _MAX_INDENT: Final = 8
 _BLANKS: Final = re.compile(r"[ \t\r\n\f\u200b]+")
 _GAPS: Final = re.compile(r"\n{3,}")
+# A `<` that begins no whole tag.
+_NO_TAG: Final = re.compile(r"<(?!/?[A-Za-z][^<>]*>|![A-Za-z][^<>]*>)")
 
 
 def read_canvas_html(html: str) -> str:
     """Return the canvas as Markdown; never raises."""
     reader = _Reader()
-    # The parser of the standard library raises for a marked section that it does not know.
-    reader.feed(html.replace("<![", "&lt;!["))
+    # The parser of the standard library raises for a marked section that it does not know, and for what is begun and
+    # never ended it looks to the end again and again.
+    reader.feed(_NO_TAG.sub("&lt;", _drop_comments(html)))
     reader.close()
     return reader.render()
+
+
+def _drop_comments(html: str) -> str:
+    first, *others = html.split("<!--")
+    return first + "".join(each.partition("-->")[2] for each in others)
 
 
 class _Reader(HTMLParser):

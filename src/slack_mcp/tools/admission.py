@@ -23,12 +23,27 @@ def admit(tool: Tool[Any, Any], principal: Principal, connection: Connection) ->
 
 def find_problem(tool: Tool[Any, Any], principal: Principal, connection: Connection) -> SlackMcpError | None:
     """Return why the tool may not be called, None when it may."""
+    stranger = find_stranger(principal, connection)
+    if stranger is not None:
+        return stranger
     if connection.disabled:
         return ForbiddenError("This connection is switched off: `slack-mcp connections enable` switches it on.")
     if principal.access < tool.access:
         return ForbiddenError(f"{tool.name} needs a caller with {tool.access.name.lower()} access.")
     refusal = find_refusal(connection.settings.tools, tool=tool.name, access=tool.access)
     return refusal or tool.needs.find_problem(tool.name, connection)
+
+
+def find_stranger(principal: Principal, connection: Connection) -> ForbiddenError | None:
+    """Return why the connection is none of the caller's, None when it is.
+
+    Ids are Mesh's to give, but a Mesh may let its users choose them, and several Meshes may be trusted here: a good
+    token of one organization must not act for what another one, or the operator, has connected.
+    """
+    claims = principal.claims
+    if claims is None or claims.organization_id == connection.organization_id:
+        return None
+    return ForbiddenError("The connection that the Mesh token names was made by another organization.")
 
 
 def find_tools(

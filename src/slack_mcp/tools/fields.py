@@ -24,6 +24,7 @@ Moment: TypeAlias = Annotated[
 
 _TS: Final = re.compile(r"0|[0-9]{9,11}(?:\.[0-9]{1,6})?")
 _AGO: Final = re.compile(r"([0-9]{1,5})([smhdw])")
+_CLOCK_SKEW_S: Final = 120
 _UNITS_S: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 
@@ -51,6 +52,15 @@ def parse_moment(name: str, text: str | None, *, now_s: float) -> str | None:
             f"{name}: give a ts, an ISO date or time such as 2026-01-31 or 2026-01-31T09:00, or an age such as 7d."
         ) from None
     return f"{max(at_s, 0):.6f}"
+
+
+def render_now(now_s: float) -> str:
+    """Return the `latest` that stands for now, which conversations.history needs beside an `oldest`.
+
+    With `oldest` alone Slack gives the messages that are closest to it, and not the last ones. The clocks are not the
+    same, so that it is a little later.
+    """
+    return f"{now_s + _CLOCK_SKEW_S:.6f}"
 
 
 def render_time(ts: str) -> str:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from slack_mcp.core.errors import InvalidInputError, SlackRefusedError
 from slack_mcp.tools.advice import is_refusal
 from slack_mcp.tools.call import Call
-from slack_mcp.tools.fields import TS_PATTERN, ChannelText, MessageTs, Moment, ThreadTs, parse_moment
+from slack_mcp.tools.fields import TS_PATTERN, ChannelText, MessageTs, Moment, ThreadTs, parse_moment, render_now
 from slack_mcp.tools.listing import ListArguments, ListResult, Position, fit
 from slack_mcp.tools.message_items import MessageItem, describe_messages, find_names
 from slack_mcp.tools.needs import CHANNELS_HISTORY, Needs
@@ -86,12 +86,16 @@ class PermalinkResult(Result):
 async def _get_history(call: Call, arguments: HistoryArguments) -> MessagesResult:
     channel_id = await call.resolve_channel(arguments.channel)
     now_s = call.services.clock.now_s()
+    oldest = parse_moment("oldest", arguments.oldest, now_s=now_s)
     # The cursor is the ts of the last message shown: what is written meanwhile moves nothing.
+    latest = _parse_cursor(arguments) or parse_moment("latest", arguments.latest, now_s=now_s)
+    if oldest is not None and latest is None:
+        latest = render_now(now_s)
     answer = await call.bot.read(
         "conversations.history",
         channel=channel_id,
-        oldest=parse_moment("oldest", arguments.oldest, now_s=now_s),
-        latest=_parse_cursor(arguments) or parse_moment("latest", arguments.latest, now_s=now_s),
+        oldest=oldest,
+        latest=latest,
         limit=arguments.limit,
     )
     return await _make_page(call, arguments, _get_messages(answer), has_more=answer.get("has_more") is True)

@@ -12,6 +12,7 @@ from slack_mcp.core.model import Connection
 from slack_mcp.interactions.cards import ANSWER_PREFIX
 from slack_mcp.tools.advice import is_refusal
 from slack_mcp.tools.call import Call
+from slack_mcp.tools.fields import render_now
 
 # https://docs.slack.dev/reference/methods/chat.postMessage and chat.update
 MAX_TEXT_CHARS: Final = 40_000
@@ -145,13 +146,15 @@ async def find_posted(call: Call, channel_id: ChannelId, thread_ts: str | None, 
     Raises:
         InvalidInputError: the bot may post in the channel and not read it.
     """
-    oldest = f"{call.services.clock.now_s() - REQUEST_WINDOW_S:.6f}"
+    now_s = call.services.clock.now_s()
+    oldest = f"{now_s - REQUEST_WINDOW_S:.6f}"
     try:
         if thread_ts is None:
             answer = await call.bot.read(
                 "conversations.history",
                 channel=channel_id,
                 oldest=oldest,
+                latest=render_now(now_s),
                 limit=_HISTORY_PAGE,
                 include_all_metadata=True,
             )

@@ -1,7 +1,7 @@
 """All tools, in the order of tools/list.
 
-Mesh shows a model only the first few names of a connection, so what is used most stands first and the tools of the
-protocol with Mesh stand last.
+Mesh's catalogue shows a model only the first five names of a connection, so what is used most
+stands first, and the tools of the protocol with Mesh stand last.
 """
 
 from typing import Any, Final
@@ -40,7 +40,15 @@ from slack_mcp.tools import (
 )
 from slack_mcp.tools.tool import Tool
 
-TOOLS: Final[tuple[Tool[Any, Any], ...]] = (
+FIRST: Final = (
+    "SLACK_SEND_MESSAGE",
+    "SLACK_GET_CHANNEL_HISTORY",
+    "SLACK_SEARCH_MESSAGES",
+    "SLACK_GET_THREAD_REPLIES",
+    "SLACK_REPLY_IN_THREAD",
+)
+
+_BY_NOUN: Final[tuple[Tool[Any, Any], ...]] = (
     *messages.TOOLS,
     *history.TOOLS,
     *search.TOOLS,
@@ -71,4 +79,9 @@ TOOLS: Final[tuple[Tool[Any, Any], ...]] = (
     *cache.TOOLS,
     *configuration.TOOLS,
     *triggers.TOOLS,
+)
+
+TOOLS: Final[tuple[Tool[Any, Any], ...]] = (
+    *sorted((tool for tool in _BY_NOUN if tool.name in FIRST), key=lambda tool: FIRST.index(tool.name)),
+    *(tool for tool in _BY_NOUN if tool.name not in FIRST),
 )

@@ -21,7 +21,7 @@ from slack_mcp.core.errors import (
 )
 from slack_mcp.core.ids import ConnectionId
 from slack_mcp.core.model import Connection
-from slack_mcp.tools.admission import find_tools
+from slack_mcp.tools.admission import find_stranger, find_tools
 from slack_mcp.tools.call import Services
 from slack_mcp.tools.caller import Principal, current_caller
 from slack_mcp.tools.errors import render_crash, render_error
@@ -97,6 +97,9 @@ class Requests:
         """Return who asks, proven; raises SlackMcpError."""
         principal = await current_caller.get().identify()
         connection = await self._services.directory.load(principal.connection_id)
+        stranger = find_stranger(principal, connection)
+        if stranger is not None:
+            raise stranger
         usable = find_tools(self._tools, principal, connection)
         return Visitor(principal=principal, connection=connection, tools={tool.name: tool for tool in usable})
 

@@ -11,7 +11,8 @@ from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 
 from slack_mcp import __version__
-from slack_mcp.core.errors import SlackMcpError, StoreUnavailableError
+from slack_mcp.core.errors import SlackMcpError, StoreError
+from slack_mcp.core.ids import ConnectionId
 from slack_mcp.tools.admission import admit
 from slack_mcp.tools.call import Call, Services
 from slack_mcp.tools.caller import current_caller
@@ -112,48 +113,65 @@ class Toolbox:
         return result
 
     async def _run(self, tool: Tool[Any, Any], call: Call, given: dict[str, Any]) -> types.CallToolResult:
-        """Return the result of a call that is allowed; one that writes is in the audit before it begins."""
-        if tool.is_for_apps:
-            arguments = tool.parse(given)
-            return tool.render(await tool.run(call, arguments), arguments)
-        principal = await call.caller.identify()
-        connection = await self._services.directory.load(principal.connection_id)
-        admit(tool, principal, connection)
-        call.identity = (principal, connection)
-        arguments = tool.parse(given)
-        if tool.is_read_only:
-            return tool.render(await tool.run(call, arguments), arguments)
-        return tool.render(await self._run_audited(tool, call, arguments), arguments)
+        """Return the result of a call that is allowed; one that would write is in the audit before it is looked at."""
+        run = self._run_admitted if tool.is_read_only else self._run_audited
+        result, arguments = await run(tool, call, given)
+        return tool.render(result, arguments)
 
-    async def _run_audited(self, tool: Tool[Any, Any], call: Call, arguments: Any) -> Any:
-        """Return the result. Where the audit cannot be written, nothing is."""
-        audit, connection_id = self._services.audit, call.connection.connection_id
-        entry_id = await audit.begin(connection_id, actor=call.principal.subject, tool=tool.name)
+    async def _run_admitted(self, tool: Tool[Any, Any], call: Call, given: dict[str, Any]) -> tuple[Any, Any]:
+        """Return (the result, the arguments as the tool took them)."""
+        if not tool.is_for_apps:
+            principal = await call.caller.identify()
+            connection = await self._services.directory.load(principal.connection_id)
+            admit(tool, principal, connection)
+            call.identity = (principal, connection)
+        arguments = tool.parse(given)
+        return await tool.run(call, arguments), arguments
+
+    async def _run_audited(self, tool: Tool[Any, Any], call: Call, given: dict[str, Any]) -> tuple[Any, Any]:
+        """Return the same. Where the audit cannot be written, nothing is."""
+        principal = await call.caller.identify()
+        connection_id = principal.connection_id
+        entry_id = await self._services.audit.begin(connection_id, actor=principal.subject, tool=tool.name)
         outcome = "interrupted"
         try:
-            result = await tool.run(call, arguments)
+            result = await self._run_admitted(tool, call, given)
             outcome = "ok"
         except SlackMcpError as error:
             outcome = error.code
             raise
         finally:
-            with anyio.CancelScope(shield=True), anyio.move_on_after(_AUDIT_TIMEOUT_S):
-                await self._finish_audit(call, entry_id, outcome)
+            with anyio.CancelScope(shield=True):
+                await self._finish_audit(connection_id, entry_id, targets=call.targets, outcome=outcome)
         return result
 
-    async def _finish_audit(self, call: Call, entry_id: int, outcome: str) -> None:
-        target = " ".join(dict.fromkeys(each for each in call.targets if each)) or None
+    async def _finish_audit(
+        self, connection_id: ConnectionId, entry_id: int, *, targets: Sequence[str], outcome: str
+    ) -> None:
+        target = " ".join(dict.fromkeys(each for each in targets if each)) or None
+        problem = "timeout"
         try:
-            await self._services.audit.finish(call.connection.connection_id, entry_id, target=target, result=outcome)
-        except StoreUnavailableError as error:
-            # The entry says `begun` then, and the log has the rest; the call itself was done.
-            _log.error("audit.unfinished", entry_id=entry_id, target=target, outcome=outcome, error=str(error))
+            with anyio.move_on_after(_AUDIT_TIMEOUT_S):
+                await self._services.audit.finish(connection_id, entry_id, target=target, result=outcome)
+                return
+        except StoreError as error:
+            problem = str(error)
+        # The entry says `begun` then, and the log has the rest; the call itself was done.
+        _log.error(
+            "audit.unfinished",
+            connection_id=connection_id,
+            entry_id=entry_id,
+            target=target,
+            outcome=outcome,
+            error=problem,
+        )
 
 
 def build_server(
     services: Services, tools: Sequence[Tool[Any, Any]], *, call_timeout_s: float = CALL_TIMEOUT_S
 ) -> Server[Any]:
-    """Return the server."""
+    """Return the server, with the tools that the services are there for."""
+    tools = [tool for tool in tools if tool.is_served(services)]
     requests = Requests(services, tools, timeout_s=call_timeout_s)
     toolbox = Toolbox(services, tools, requests, call_timeout_s=call_timeout_s)
     resources, prompts = Resources(requests, services, tools), Prompts(requests, services)

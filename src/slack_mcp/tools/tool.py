@@ -6,7 +6,8 @@ A file per noun holds its tools as constants in `TOOLS`, and `registry.py` lists
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar
+from functools import cache
+from typing import Any, Final, Generic, Literal, TypeVar
 
 from mcp import types
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -91,8 +92,8 @@ class Tool(Generic[ArgumentsT, ResultT]):
             name=self.name,
             title=self.title,
             description=self.description,
-            input_schema=_slim(self.arguments.model_json_schema()),
-            output_schema=_slim(self.result.model_json_schema(mode="serialization")),
+            input_schema=render_schema(self.arguments, "validation"),
+            output_schema=render_schema(self.result, "serialization"),
             annotations=types.ToolAnnotations(
                 read_only_hint=self.is_read_only,
                 destructive_hint=self.is_destructive,
@@ -115,7 +116,7 @@ class Tool(Generic[ArgumentsT, ResultT]):
                 _render_mistake(dict(detail), self.arguments.model_fields)
                 for detail in error.errors(include_url=False, include_input=False)
             ]
-        known = ", ".join(self.arguments.model_json_schema().get("properties", {})) or "none"
+        known = ", ".join(render_schema(self.arguments, "validation").get("properties", {})) or "none"
         raise InvalidInputError(f"{' '.join(mistakes)} The arguments of {self.name}: {known}.")
 
     def render(self, result: ResultT, arguments: ArgumentsT) -> types.CallToolResult:
@@ -135,10 +136,16 @@ def _render_mistake(detail: Mapping[str, Any], fields: Mapping[str, FieldInfo]) 
             return f"{path} is not an argument of this tool."
         case "missing":
             return f"{path} is required."
-        case "string_pattern_mismatch":
-            return f"{path} does not look right{f': {hint}' if hint else '.'}"
+        case "string_pattern_mismatch" if hint:
+            return f"{path}: this does not look right. {hint}"
         case _:
             return f"{path}: {detail['msg'].removeprefix('Value error, ')}."
+
+
+@cache
+def render_schema(model: type[BaseModel], mode: Literal["validation", "serialization"]) -> dict[str, Any]:
+    """Return the JSON Schema of a model's input or output; not to be changed, since it is made once."""
+    return _slim(model.model_json_schema(mode=mode))
 
 
 def _slim(schema: dict[str, Any]) -> dict[str, Any]:

@@ -23,10 +23,11 @@ from slack_mcp.triggers.kinds import KINDS
 from slack_mcp.triggers.plan import MESH
 from slack_mcp.triggers.send import TriggerSender
 from slack_mcp.triggers.sign import make_secret
-from slack_mcp.triggers.target import Targets, get_port
+from slack_mcp.triggers.target import MAX_URL_CHARS, Targets, get_port
 
 MAX_TRIGGERS: Final = 50
 MAX_TOKEN_CHARS: Final = 4096
+MAX_VALUE_CHARS: Final = 256
 
 _log = structlog.get_logger(__name__)
 
@@ -56,7 +57,8 @@ class MeshTriggers:
         Args:
             claims: of a verified token.
             event_type: a kind of event.
-            params: values that an automation asks for. Those that are no strings, or not known, are left to Mesh.
+            params: values that an automation asks for. Those that are no strings, too long for what an event has, or
+                not known, are left to Mesh.
             url: Mesh's callback.
             token: its bearer.
 
@@ -68,7 +70,8 @@ class MeshTriggers:
         kind = KINDS.get(event_type)
         if kind is None:
             raise InvalidInputError(f"There is no event {event_type!r}; there are {', '.join(KINDS)}.")
-        if _read_origin(url) not in {_read_origin(claims.mesh_url), *self._mesh_origins} - {None}:
+        allowed = {_read_origin(claims.mesh_url), *self._mesh_origins} - {None}
+        if len(url) > MAX_URL_CHARS or _read_origin(url) not in allowed:
             raise InvalidInputError(
                 "callbackUrl is not at the connection's Mesh; the operator can allow another with MESH_ALLOWED_URLS."
             )
@@ -85,7 +88,7 @@ class MeshTriggers:
             filters={
                 key: value
                 for key, value in params.items()
-                if key in {*kind.filters, "is_dm"} and isinstance(value, str)
+                if key in {*kind.filters, "is_dm"} and isinstance(value, str) and len(value) <= MAX_VALUE_CHARS
             },
         )
 

@@ -188,6 +188,17 @@ async def test_slacks_strict_limit_is_explained(box: Toolbox) -> None:
     assert "SLACK_JOIN_CHANNEL" in await box.error(MESSAGE, {"channel": GENERAL, "ts": root})
 
 
+async def test_a_page_that_begins_somewhere_ends_at_the_newest_message(box: Toolbox) -> None:
+    """With `oldest` alone Slack gives the messages that are closest to it, and the cursor leads back from there."""
+    said = [say(box, str(number)) for number in range(3)]
+    first = await box.ok(HISTORY, {"channel": GENERAL, "oldest": "1h", "limit": 2})
+    assert [each["ts"] for each in first["messages"]] == [said[2], said[1]]
+    (asked,) = (call.args for call in box.simulator.calls.select("conversations.history"))
+    assert float(asked["latest"]) > float(said[2]) > float(asked["oldest"])
+    await box.ok(HISTORY, {"channel": GENERAL})
+    assert "latest" not in box.simulator.calls.select("conversations.history")[-1].args
+
+
 async def test_the_same_channel_of_another_tenant_is_another_channel(box: Toolbox) -> None:
     ts = say(box, "acme's own")
     assert (await box.ok(HISTORY, {"channel": GENERAL}, connection_id=GLOBEX))["messages"] == []

@@ -29,8 +29,8 @@ from slack_mcp.core.errors import (
     StoreUnavailableError,
     TokenRevokedError,
 )
-from slack_mcp.core.ids import ConnectionId
-from slack_mcp.core.model import AgentBackend, Connection
+from slack_mcp.core.ids import ChannelId, ConnectionId
+from slack_mcp.core.model import AgentBackend, Connection, ToolPolicy
 from slack_mcp.core.secret import Secret
 from slack_mcp.ports.mesh import MeshClaims
 
@@ -94,6 +94,18 @@ async def test_a_later_save_replaces_the_configuration_and_keeps_what_mesh_does_
     assert second.disabled
     assert second.version == 2
     assert (second.agent_id, second.settings.agent, second.system_prompt) == (None, None, None)
+
+
+async def test_a_save_that_says_nothing_of_the_tools_leaves_their_policy(
+    configurator: Configurator, store: FakeConnectionStore
+) -> None:
+    first = await configure(configurator, make_claims())
+    policy = ToolPolicy(is_read_only=True, denied_write_channels=(ChannelId("C1"),))
+    store.rows[first.connection_id] = replace(first, settings=replace(first.settings, tools=policy))
+    assert (await configure(configurator, make_claims())).settings.tools == policy
+    chosen = make_state(TOOLS_CONFIG={"READ_ONLY": False, "DENIED_TOOLS": ["SLACK_DELETE_MESSAGE"]})
+    changed = await configure(configurator, make_claims(state=chosen))
+    assert changed.settings.tools == ToolPolicy(denied_tools=("SLACK_DELETE_MESSAGE",))
 
 
 async def test_a_rotated_signing_secret_overlaps(configurator: Configurator) -> None:

@@ -207,7 +207,8 @@ def test_the_policy_of_the_tools_and_the_user_token_are_read() -> None:
         write_channels=(ChannelId("C1"),),
         denied_write_channels=(ChannelId("C2"),),
     )
-    assert parse_state(make_state()).tools == ToolPolicy()
+    assert parse_state(make_state(TOOLS_CONFIG={})).tools == ToolPolicy()
+    assert parse_state(make_state()).tools is None
     assert parse_state(make_state()).credentials.user_token is None
 
 

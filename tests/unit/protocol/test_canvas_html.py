@@ -25,6 +25,8 @@ from slack_mcp.protocol.canvas_html import read_canvas_html
         ("<p>a  \n  b\u200b c</p>", "a b c"),
         ("<p>a <img alt='a cat' src='https://x'/></p>", "a ![a cat]"),
         ("<p>a</p>\n\n\n<p></p>\n<p>b</p>", "a\n\nb"),
+        ("<!DOCTYPE html><!-- <p>no</p> --><p>a<!----> b <!-- to the end", "a b"),
+        ("<p>1 < 2 <3 <![if]> <?x?></p>", "1 < 2 <3 <![if]> <?x?>"),
         ("<li>alone</li></ul></a></pre></script>", "- alone\n\n```"),
         ("", ""),
     ],
@@ -36,6 +38,15 @@ def test_html_becomes_markdown(html: str, expected: str) -> None:
 @given(st.text(alphabet="<>/!-[]&;#= 'ab\"phluiCDATA\n", max_size=200) | st.text())
 def test_nothing_makes_it_raise(html: str) -> None:
     read_canvas_html(html)
+
+
+@pytest.mark.parametrize(
+    "part", ["<!--", "<!-- -->", "<", "<a", "<a b=<", "</", "<a b='", "<![CDATA[", "<?", "&#", "<p "]
+)
+def test_no_html_takes_long_to_read(part: str) -> None:
+    begun = time.perf_counter()
+    read_canvas_html(part * (100_000 // len(part)))
+    assert time.perf_counter() - begun < 2
 
 
 def test_no_blanks_take_long_to_read() -> None:

@@ -2,6 +2,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from configuration_fakes import make_claims
 from directory_fake import make_connection
 
 from slack_mcp.core.errors import ForbiddenError, MissingScopeError, SlackMcpError, UserTokenMissingError
@@ -98,6 +99,15 @@ def test_tools_of_the_protocol_are_for_mesh_alone() -> None:
     assert find_tools(tools, caller(kind=PrincipalKind.MESH), make()) == (READ, FOR_MESH)
     assert find_tools(tools, caller(), make()) == (READ,)
     assert find_tools(tools, caller(kind=PrincipalKind.MESH), None) == (FOR_MESH,)
+
+
+def test_a_token_of_another_organization_opens_no_connection_that_it_names() -> None:
+    theirs, ours = (replace(make_claims(CONN), organization_id=each) for each in ("org2", make().organization_id))
+    stranger = replace(caller(kind=PrincipalKind.MESH), claims=theirs)
+    assert find_tools([READ, FOR_MESH], stranger, make()) == (FOR_MESH,)
+    with pytest.raises(ForbiddenError, match="another organization"):
+        admit(READ, stranger, make())
+    admit(READ, replace(stranger, claims=ours), make())
 
 
 C1, C2 = ChannelId("C1"), ChannelId("C2")

@@ -1,12 +1,19 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from directory_fake import make_connection
 from hypothesis import given
 from hypothesis import strategies as st
+from identity_fakes import make_principal
+from tool_fakes import FakeWeb, make_services
 
 from slack_mcp.core.errors import InvalidInputError
+from slack_mcp.core.ids import ChannelId
 from slack_mcp.protocol.mrkdwn import escape
-from slack_mcp.tools.posting import check_actions, check_mentions, check_reply_broadcast
+from slack_mcp.tools.call import Call
+from slack_mcp.tools.caller import Caller
+from slack_mcp.tools.posting import check_actions, check_mentions, check_reply_broadcast, find_posted
 from slack_mcp.tools.registry import TOOLS
 
 YES, IN_WORDS = "slack_mcp_answer_0", "slack_mcp_answer_form"
@@ -56,6 +63,22 @@ def test_only_a_reply_can_be_shown_in_the_channel_too() -> None:
     check_reply_broadcast(None, is_broadcast=False)
     with pytest.raises(InvalidInputError, match="needs a thread_ts"):
         check_reply_broadcast(None, is_broadcast=True)
+
+
+@pytest.mark.anyio
+async def test_a_repeat_is_looked_for_among_the_latest_messages() -> None:
+    web, services = FakeWeb(), make_services()
+    send = next(tool for tool in TOOLS if tool.name == "SLACK_SEND_MESSAGE")
+    identity = (make_principal(), make_connection("conn_a"))
+    call = Call(
+        services=replace(services, slack=web), caller=Caller(), tool=send.name, access=send.access, identity=identity
+    )
+    assert await find_posted(call, ChannelId("C1"), None, "r1") is None
+    ((method, asked),) = web.calls
+    assert method == "conversations.history"
+    now_s = services.clock.now_s()
+    # With `oldest` alone Slack gives those that are closest to it.
+    assert float(asked["oldest"]) < now_s < float(asked["latest"])
 
 
 @given(JSON, st.sampled_from([YES, IN_WORDS]))

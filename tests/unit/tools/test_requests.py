@@ -2,6 +2,7 @@ from collections.abc import Awaitable, Callable
 
 import anyio
 import pytest
+from configuration_fakes import make_claims
 from directory_fake import FakeDirectory
 from identity_fakes import FakeIdentities, make_known_caller
 from mcp import Client, MCPError, types
@@ -20,7 +21,7 @@ from slack_mcp.core.errors import (
     TokenRevokedError,
 )
 from slack_mcp.core.secret import Secret
-from slack_mcp.ports.identity import Credentials
+from slack_mcp.ports.identity import Credentials, PrincipalKind
 from slack_mcp.tools.caller import Caller, current_caller
 from slack_mcp.tools.prompt_texts import FIND_CHANNELS, PERMALINK, REPLIES, SEND
 from slack_mcp.tools.prompts import PROMPTS
@@ -69,6 +70,16 @@ async def test_errors_of_the_rooms_are_told_with_what_to_do(error: SlackMcpError
     (line,) = lines
     assert (line["event"], line["method"], line["outcome"]) == ("request.finished", "resources/read", error.code)
     assert (line["connection_id"], line["actor"]) == ("conn_a", "key:0123456789abcdef")
+
+
+async def test_a_token_of_another_organization_is_told_nothing_of_the_connection_that_it_names() -> None:
+    claims = make_claims("conn_a", organization_id="org2")
+    current_caller.set(make_known_caller(kind=PrincipalKind.MESH, claims=claims))
+    requests = Requests(make_services(), TOOLS, timeout_s=5.0)
+    for ask in (requests.identify, requests.find_visitor):
+        with pytest.raises(ForbiddenError, match="another organization"):
+            await ask()
+    assert all(tool.is_for_apps for tool in await requests.find_tools())
 
 
 async def test_a_crash_is_told_by_a_reference_that_the_log_has() -> None:

@@ -354,6 +354,33 @@ async def test_a_write_that_fails_is_audited_with_the_errors_code() -> None:
     assert [entry.result for entry in audit.entries] == ["slack_token_revoked"]
 
 
+@pytest.mark.parametrize(
+    ("caller", "arguments", "result"),
+    [
+        (make_known_caller(access=Access.READ), {"number": 1}, "forbidden"),
+        (make_known_caller(), {"number": "1"}, "invalid_input"),
+        (make_known_caller(), {"number": 1, "canary": "canary"}, "invalid_input"),
+    ],
+)
+async def test_a_write_that_is_refused_is_audited_too(caller: Caller, arguments: dict[str, Any], result: str) -> None:
+    audit = FakeAudit()
+    assert (await call(make_services(audit=audit), caller, "NUMBER", arguments, tools=[WRITE])).is_error
+    (entry,) = audit.entries
+    assert (entry.connection_id, entry.tool, entry.target, entry.result) == ("conn_a", "NUMBER", None, result)
+    assert "canary" not in repr(entry)
+
+
+async def test_what_mesh_saves_is_audited_and_what_it_only_asks_is_not(tokens: FakeTokens) -> None:
+    audit = FakeAudit()
+    services = make_services(audit=audit)
+    tampered = {"state": make_state(LANGUAGE="pt-BR"), "scopes": []}
+    for name, arguments in (("MCP_CONFIGURATION", {}), ("TRIGGER_LIST", {}), ("ON_MCP_CONFIGURATION", tampered)):
+        await call(services, as_mesh(tokens), name, arguments)
+    (entry,) = audit.entries
+    assert (entry.connection_id, entry.actor.partition(":")[0]) == ("conn_a", "mesh")
+    assert (entry.tool, entry.result) == ("ON_MCP_CONFIGURATION", "forbidden")  # nobody configures these services
+
+
 async def test_nothing_is_written_that_cannot_be_audited() -> None:
     audit, web = FakeAudit(error="begin"), FakeWeb()
 

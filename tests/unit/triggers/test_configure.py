@@ -87,6 +87,12 @@ async def test_values_that_only_mesh_knows_are_left_to_mesh() -> None:
     assert dict(world.standing[0].filters) == {"is_dm": "true"}
 
 
+async def test_a_value_that_no_event_can_have_is_not_kept() -> None:
+    world = World()
+    await world.enable(channel_id="C" * 1_000_000, user_id="U1")
+    assert dict(world.standing[0].filters) == {"user_id": "U1"}
+
+
 async def test_so_many_choices_that_mesh_makes_them_all() -> None:
     world = World()
     for number in range(MAX_TRIGGERS + 1):
@@ -106,6 +112,7 @@ async def test_so_many_choices_that_mesh_makes_them_all() -> None:
         "https://evil.example\\@mesh.example/",
         "ftp://mesh.example/",
         "https://[::1",
+        f"{URL}/{'x' * 2_048}",
         "",
     ],
 )

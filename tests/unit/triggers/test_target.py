@@ -42,6 +42,7 @@ def make_targets(*addresses: str, policy: TargetPolicy | None = None) -> Targets
         "::",
         "::1",
         "fe80::1",
+        "fec0::1",
         "fe80::1%eth0",
         "fd00:ec2::254",
         "fc00::1",
