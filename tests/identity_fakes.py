@@ -1,7 +1,7 @@
 """What stands for the proofs of who calls, importable from everywhere below tests/."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,6 +25,7 @@ class FakeKeyStore:
         self.rows: dict[str, ApiKey] = {}
         self.loads = 0
         self.error: Exception | None = None
+        self.wait: Callable[[], Awaitable[None]] | None = None
         self._connections = connections
 
     async def add_key(self, key: ApiKey) -> None:
@@ -34,6 +35,8 @@ class FakeKeyStore:
 
     async def load_key(self, key_id: str) -> ApiKey | None:
         self.loads += 1
+        if self.wait is not None:
+            await self.wait()
         if self.error:
             raise self.error
         return self.rows.get(key_id)

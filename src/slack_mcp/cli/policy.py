@@ -81,8 +81,10 @@ def set_(
 
 
 def _read_channels(texts: Sequence[str]) -> tuple[ChannelId, ...]:
+    from slack_mcp.connections.policy import is_channel_id
+
     for text in texts:
-        if not (text[:1] in {"C", "G", "D"} and text.isalnum() and text.isascii() and text.isupper()):
+        if not is_channel_id(text):
             raise InvalidInputError(
                 f"{text!r} is no channel's id such as C0123456789 (at the end of 'View channel details'); names change."
             )

@@ -21,3 +21,8 @@ def check_tool_names(policy: ToolPolicy, known: Collection[str]) -> None:
 def _render(name: str, known: Collection[str]) -> str:
     close = difflib.get_close_matches(name, known, n=1)
     return f"There is no tool {name!r}{f'; {close[0]} may be meant' if close else ''}."
+
+
+def is_channel_id(text: str) -> bool:
+    """Tell whether a text can be a channel's id, such as C0123456789."""
+    return text[:1] in {"C", "G", "D"} and text.isalnum() and text.isascii() and text.isupper()

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError
 
 from slack_mcp.catalogue import CATALOGUE
+from slack_mcp.connections.policy import is_channel_id
 from slack_mcp.core.errors import InvalidInputError
 from slack_mcp.core.ids import ChannelId
 from slack_mcp.core.model import ConnectionSettings, ToolPolicy
@@ -82,7 +83,7 @@ def _drop_empty_lines(value: object) -> object:
 
 def _read_channel(text: str) -> str:
     channel = text.strip()
-    if not (channel[:1] in {"C", "G", "D"} and channel.isalnum() and channel.isascii() and channel.isupper()):
+    if not is_channel_id(channel):
         raise ValueError(
             "must be a channel's id such as C0123456789 (at the end of 'View channel details'), not its name"
         )
@@ -146,6 +147,9 @@ class _Channels(_Part):
 
 
 class _Tools(_Part):
+    # A restriction under another name restricts nothing: it is a mistake, and is told.
+    model_config = ConfigDict(extra="forbid")
+
     is_read_only: bool | None = Field(default=None, alias="READ_ONLY")
     allowed: ToolList = Field(default=(), alias="ALLOWED_TOOLS")
     denied: ToolList = Field(default=(), alias="DENIED_TOOLS")

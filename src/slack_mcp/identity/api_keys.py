@@ -8,6 +8,8 @@ import secrets
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+import anyio
+
 from slack_mcp.cache import TtlCache
 from slack_mcp.core.clock import Clock
 from slack_mcp.core.errors import UnauthenticatedError
@@ -105,6 +107,7 @@ class ApiKeyVerifier:
         self._known: TtlCache[str, ApiKey] = TtlCache(clock=clock, max_entries=max_entries)
         # On their own, so that whoever invents keys pushes out no real one.
         self._unknown: TtlCache[str, str] = TtlCache(clock=clock, max_entries=MAX_UNKNOWN)
+        self._looks: dict[str, anyio.Event] = {}
 
     async def verify(self, bearer: Secret) -> Principal:
         """Return whose key it is.
@@ -137,15 +140,28 @@ class ApiKeyVerifier:
         )
 
     async def _load(self, key_id: str) -> ApiKey | None:
-        key = self._known.get(key_id)
-        if key is not None or self._unknown.get(key_id) is not None:
+        """Return the key, None when there is none; the calls of one moment share one look into the database."""
+        while True:
+            key = self._known.get(key_id)
+            if key is not None or self._unknown.get(key_id) is not None:
+                return key
+            look = self._looks.get(key_id)
+            if look is None:
+                return await self._look_up(key_id)
+            await look.wait()
+
+    async def _look_up(self, key_id: str) -> ApiKey | None:
+        ended = self._looks[key_id] = anyio.Event()
+        try:
+            key = await self._store.load_key(key_id)
+            if key is None:
+                self._unknown.put(key_id, key_id, ttl_s=UNKNOWN_S)
+            else:
+                self._known.put(key_id, key, ttl_s=BELIEVED_S)
             return key
-        key = await self._store.load_key(key_id)
-        if key is None:
-            self._unknown.put(key_id, key_id, ttl_s=UNKNOWN_S)
-        else:
-            self._known.put(key_id, key, ttl_s=BELIEVED_S)
-        return key
+        finally:
+            del self._looks[key_id]
+            ended.set()
 
 
 def _encode(data: bytes) -> str:

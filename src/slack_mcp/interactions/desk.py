@@ -10,7 +10,7 @@ import structlog
 
 from slack_mcp.core.clock import Clock
 from slack_mcp.core.errors import ConflictError, InvalidInputError, RateLimitedError, SlackApiError, SlackMcpError
-from slack_mcp.core.ids import Ts
+from slack_mcp.core.ids import ConnectionId, Ts
 from slack_mcp.core.model import Connection
 from slack_mcp.interactions.cards import METADATA_TYPE, check_texts, render_message, render_metadata
 from slack_mcp.interactions.marks import find_marked
@@ -21,6 +21,8 @@ from slack_mcp.protocol.mrkdwn import clean
 MAX_TIMEOUT_S: Final = 7 * 86_400.0
 MAX_ANSWERERS: Final = 50
 POLL_S: Final = 1.0
+MAX_WAITING: Final = 32
+"""Callers of one connection that wait on one pod; whoever is more gets the state at once."""
 # Longer than a look into the channel and a post together may take.
 POST_LEASE_S: Final = 15.0
 
@@ -42,6 +44,7 @@ class QuestionDesk:
         self._slack = slack
         self._clock = clock
         self._poll_s = poll_s
+        self._waiting: dict[ConnectionId, set[object]] = {}
 
     async def ask(self, connection: Connection, request: QuestionRequest, *, through: SlackWeb) -> Question:
         """Post the question and return it; see the port."""
@@ -59,6 +62,20 @@ class QuestionDesk:
 
     async def fetch(self, connection: Connection, question_id: str, *, wait_s: float) -> Question:
         """Return the question, once it is closed or the time has passed; see the port."""
+        # Each who waits asks the database each second.
+        waiting = self._waiting.setdefault(connection.connection_id, set())
+        if len(waiting) >= MAX_WAITING:
+            return await self._wait(connection, question_id, 0.0)
+        ticket = object()
+        waiting.add(ticket)
+        try:
+            return await self._wait(connection, question_id, wait_s)
+        finally:
+            waiting.discard(ticket)
+            if not waiting:
+                self._waiting.pop(connection.connection_id, None)
+
+    async def _wait(self, connection: Connection, question_id: str, wait_s: float) -> Question:
         until_s = anyio.current_time() + wait_s
         while True:
             question = await self.load(connection, question_id)

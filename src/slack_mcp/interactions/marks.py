@@ -7,6 +7,7 @@ from slack_mcp.core.model import Connection
 from slack_mcp.ports.slack import SlackWeb
 
 PAGE: Final = 200
+MAX_PAGES: Final = 5
 # The clock that noted the time and the one that made the ts are not the same.
 CLOCK_SKEW_S: Final = 120
 
@@ -20,7 +21,7 @@ async def find_marked(
     thread_ts: Ts | None,
     since_s: float,
 ) -> Ts | None:
-    """Return the ts of the bot's own message that carries the mark, None when there is none among the latest 200.
+    """Return the ts of the bot's own message that carries the mark, None when there is none among the first thousand.
 
     Args:
         web: of the connection.
@@ -39,21 +40,28 @@ async def find_marked(
         "limit": PAGE,
         "include_all_metadata": True,
     }
-    if thread_ts is None:
-        answer = await web.read("conversations.history", **where)
-    else:
-        answer = await web.read("conversations.replies", ts=thread_ts, **where)
-    messages = answer.get("messages")
-    for message in messages if isinstance(messages, list) else ():
-        if isinstance(message, dict) and _is_own(connection, message) and _is_marked(message, mark):
-            return Ts(str(message.get("ts")))
+    if thread_ts is not None:
+        where["ts"] = thread_ts
+    cursor = None
+    for _ in range(MAX_PAGES):
+        answer = await web.read(
+            "conversations.history" if thread_ts is None else "conversations.replies", cursor=cursor, **where
+        )
+        messages = answer.get("messages")
+        for message in messages if isinstance(messages, list) else ():
+            if isinstance(message, dict) and _is_own(connection, message) and _is_marked(message, mark):
+                return Ts(str(message.get("ts")))
+        paging = answer.get("response_metadata")
+        cursor = paging.get("next_cursor") if isinstance(paging, dict) else None
+        if not cursor:
+            return None
     return None
 
 
 def _is_own(connection: Connection, message: dict[str, Any]) -> bool:
     """Tell whether the bot wrote it: other apps can write the same metadata."""
     known = {connection.bot_user_id, connection.bot_id} - {None}
-    return not known or message.get("user") in known or message.get("bot_id") in known
+    return message.get("user") in known or message.get("bot_id") in known
 
 
 def _is_marked(message: dict[str, Any], mark: tuple[str, str, str]) -> bool:

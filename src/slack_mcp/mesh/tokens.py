@@ -191,4 +191,4 @@ def _is_id(value: object) -> bool:
 def _parse_user_id(payload: Mapping[str, Any]) -> str | None:
     user = payload.get("user")
     user_id = user.get("id") if isinstance(user, dict) else payload.get("sub")
-    return user_id if isinstance(user_id, str) else None
+    return user_id if _is_id(user_id) else None

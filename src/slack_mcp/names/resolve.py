@@ -217,8 +217,9 @@ class CachedNames:
         wanted = {each for each in ids if each}
         if kind is NameKind.USER and len(self._get_unknown(connection, kind, wanted)) > SWEEP_FROM:
             await self._sweep(connection, wanted)
+        # Taken now: what is dropped while others are looked up is no reason to leave a name out.
+        found = {each: self._kept.get(connection.connection_id, kind, each) for each in wanted}
         unknown = self._get_unknown(connection, kind, wanted)[:MAX_LOOKUPS]
-        fetched: dict[str, Known] = {}
         limiter = anyio.CapacityLimiter(LOOKUPS_AT_ONCE)
 
         async with anyio.create_task_group() as tasks:
@@ -233,11 +234,10 @@ class CachedNames:
                         tasks.cancel_scope.cancel()
                         return
                 if known is not None:
-                    fetched[of_id] = known
+                    found[of_id] = known
 
             for of_id in unknown:
                 tasks.start_soon(look_up, of_id)
-        found = {each: fetched.get(each) or self._kept.get(connection.connection_id, kind, each) for each in wanted}
         return {of_id: known.shown for of_id, known in found.items() if known is not None and known.shown}
 
     def _get_unknown(self, connection: Connection, kind: NameKind, wanted: Collection[str]) -> Sequence[str]:

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, Generic, Literal, TypeVar
 
+import msgspec
 from mcp import types
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
 from slack_mcp.core.errors import InvalidInputError
 from slack_mcp.core.model import Access
+from slack_mcp.protocol.mrkdwn import clean
 from slack_mcp.tools.call import Call, Services
 from slack_mcp.tools.needs import ANY_TOKEN, Needs
 
@@ -121,10 +123,14 @@ class Tool(Generic[ArgumentsT, ResultT]):
 
     def render(self, result: ResultT, arguments: ArgumentsT) -> types.CallToolResult:
         """Return the result, structured and as text: Mesh's UI reads the one, and its discovery the other alone."""
-        return types.CallToolResult(
-            content=result.render_content(arguments),
-            structured_content=result.dump(),
-        )
+        content, structured = result.render_content(arguments), result.dump()
+        try:
+            msgspec.json.encode([structured, *(each.text for each in content if isinstance(each, types.TextContent))])
+        except UnicodeEncodeError:
+            # Slack's JSON may hold half a surrogate pair, which no UTF-8 can.
+            structured = _clean(structured)
+            content = [type(each).model_validate(_clean(each.model_dump(by_alias=True))) for each in content]
+        return types.CallToolResult(content=content, structured_content=structured)
 
 
 def _render_mistake(detail: Mapping[str, Any], fields: Mapping[str, FieldInfo]) -> str:
@@ -140,6 +146,15 @@ def _render_mistake(detail: Mapping[str, Any], fields: Mapping[str, FieldInfo]) 
             return f"{path}: this does not look right. {hint}"
         case _:
             return f"{path}: {detail['msg'].removeprefix('Value error, ')}."
+
+
+def _clean(value: Any) -> Any:
+    """Return JSON with `?` for what is no text."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, dict):
+        return {clean(key): _clean(each) for key, each in value.items()}
+    return [_clean(each) for each in value] if isinstance(value, list) else value
 
 
 @cache

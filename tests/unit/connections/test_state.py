@@ -216,6 +216,7 @@ def test_the_policy_of_the_tools_and_the_user_token_are_read() -> None:
     ("config", "sentence"),
     [
         ({"READ_ONLY": "yes please"}, "TOOLS_CONFIG.READ_ONLY must be a valid boolean"),
+        ({"READONLY": True}, "TOOLS_CONFIG.READONLY"),
         ({"WRITE_CHANNELS": ["#canary"]}, "TOOLS_CONFIG.WRITE_CHANNELS.0 must be a channel's id"),
         ({"DENIED_TOOLS": "canary"}, "TOOLS_CONFIG.DENIED_TOOLS must be a list"),
     ],

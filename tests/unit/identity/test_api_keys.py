@@ -1,5 +1,6 @@
 import re
 
+import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -153,6 +154,50 @@ async def test_the_database_is_asked_once_in_a_while_and_not_for_each_request(ke
     for _ in range(10):
         await keys.verifier.verify(made.shown)
     assert keys.store.loads == 1
+
+
+@pytest.mark.anyio
+async def test_calls_of_one_moment_share_one_look_into_the_database(keys: Keys) -> None:
+    made = await keys.add()
+    may_answer = anyio.Event()
+    keys.store.wait = may_answer.wait
+    seen: list[Principal] = []
+
+    async def verify() -> None:
+        seen.append(await keys.verifier.verify(made.shown))
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            for _ in range(10):
+                tasks.start_soon(verify)
+            await anyio.wait_all_tasks_blocked()
+            may_answer.set()
+    assert (len(seen), keys.store.loads) == (10, 1)
+
+
+@pytest.mark.anyio
+async def test_one_who_waits_looks_again_when_the_first_look_failed(keys: Keys) -> None:
+    made = await keys.add()
+    may_answer = anyio.Event()
+    keys.store.wait = may_answer.wait
+    keys.store.error = StoreUnavailableError("gone")
+    ended: list[str] = []
+
+    async def verify() -> None:
+        try:
+            await keys.verifier.verify(made.shown)
+            ended.append("believed")
+        except StoreUnavailableError:
+            keys.store.error = None
+            ended.append("unavailable")
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            for _ in range(3):
+                tasks.start_soon(verify)
+            await anyio.wait_all_tasks_blocked()
+            may_answer.set()
+    assert sorted(ended) == ["believed", "believed", "unavailable"]
 
 
 @pytest.mark.anyio
