@@ -30,12 +30,14 @@ _SHAPES: Final = (
     ),  # a JSON object in base64url: a JWT
     (re.compile(r"\bsealed:[A-Za-z0-9_.:=-]+"), MASK),
     (re.compile(r"\bsk-[A-Za-z0-9_-]{8,}"), MASK),
+    (re.compile(r"\bsmk_[0-9a-f]{16}_[A-Za-z0-9_-]+"), MASK),  # an API key of ours
+    (re.compile(r"\bwhsec_[A-Za-z0-9+/=]+"), MASK),  # https://www.standardwebhooks.com
     (re.compile(r"(https://hooks\.slack(?:-gov)?\.com/)[^\s\"']+"), rf"\1{MASK}"),  # a response_url works for anyone
     (re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^\s/:@]*):[^\s\"']+@"), rf"\1:{MASK}@"),
 )
 # Text without any of these (its case folded) has none of the shapes, and a name without any of those is no secret's:
-# one look for them spares nearly every text the other eight.
-_SHAPE_MARKS: Final = re.compile("xox|xapp-|bearer|basic|eyj|sealed:|sk-|://")
+# one look for them spares nearly every text the others.
+_SHAPE_MARKS: Final = re.compile("xox|xapp-|bearer|basic|eyj|sealed:|sk-|smk_|whsec_|://")
 _NAME_MARKS: Final = re.compile("token|secret|password|text|auth|cookie|credential|api")
 _CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _SEPARATORS: Final = re.compile(r"[^a-z0-9]+")

@@ -48,7 +48,7 @@ def check_command_line(rest: str) -> None:
     while words and hasattr(command, "commands") and not words[0].startswith("-"):
         assert words[0] in command.commands, f"there is no command {words[0]!r} in {rest!r}"
         command = command.commands[words.pop(0)]
-    options = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+    options = {option for each in command.params for option in (*each.opts, *each.secondary_opts)} | {"--help"}
     assert {word for word in words if word.startswith("-")} <= options, rest
 
 
