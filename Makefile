@@ -22,8 +22,14 @@ setup: $(VENV)/.ready ## Make .venv with everything in requirements.lock
 run: $(VENV)/.ready ## Start the service with a simulated Slack workspace and print its address (ARGS="--say hello")
 	@$(BIN)/slack-mcp demo $(ARGS)
 
+# The stories with several processes have the machine to themselves: they measure, and kill.
 test: $(VENV)/.ready ## Run all tests (ARGS="tests/unit -k sealing")
+ifeq ($(strip $(ARGS)),)
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal --ignore tests/e2e
+	$(BIN)/python -m pytest tests/e2e
+else
 	$(BIN)/python -m pytest $(ARGS)
+endif
 
 conformance: $(VENV)/.ready $(NODE)/.ready ## Run the official MCP conformance suite and inspector (ARGS="--only product")
 	PYTHONPATH=tests $(BIN)/python -m conformance --home $(NODE) $(ARGS)
