@@ -45,6 +45,7 @@ def make_connection(connection_id: str = "conn_1", **changes: object) -> Connect
             agent=AgentBackend.OPENAI, allowed_channels=(CHANNEL,), language="pt-BR", thread_timeout_min=3
         ),
         "disabled": True,
+        "mesh_refused_since_ms": 1_799_999_999_123,
     }
     return Connection(**{**values, **changes})  # type: ignore[arg-type]
 

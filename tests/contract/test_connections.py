@@ -1,6 +1,7 @@
 """The guarantees of `ports.store.ConnectionStore`, on every database."""
 
 from dataclasses import replace
+from typing import Any
 
 import anyio
 import pytest
@@ -254,6 +255,99 @@ async def test_removed_connection_takes_its_turns_along_and_leaves_its_events(
     async with database.reading() as connection:
         journalled = (await connection.execute(select(events.c.connection_id).order_by(events.c.id))).scalars().all()
     assert journalled == ["conn_1", "conn_2"]
+
+
+HEALTHY: dict[str, Any] = {"disabled": False, "mesh_refused_since_ms": None}
+DAY_S = 86_400
+
+
+async def test_first_refusal_of_mesh_is_noted_once_and_announced(
+    store: SqlConnectionStore, clock: SteppingClock, heard: list[ConnectionChange]
+) -> None:
+    first = await store.save_connection(make_connection(**HEALTHY))
+    other = await store.save_connection(make_connection("conn_2", **HEALTHY))
+    clock.time_s += 1.5
+    await store.note_refusal(first)
+    noted = await store.load_connection(CONN)
+    assert noted == replace(first, version=2, mesh_refused_since_ms=1_800_000_001_500)
+    clock.time_s += 60
+    await store.note_refusal(noted)
+    assert await store.load_connection(CONN) == noted
+    assert await store.load_connection(other.connection_id) == other
+    assert heard[2:] == [ConnectionChange(connection_id=CONN, version=2)]
+
+
+async def test_refusal_of_what_the_connection_was_before_is_not_noted(store: SqlConnectionStore) -> None:
+    before = await store.save_connection(make_connection(**HEALTHY))
+    now = await store.save_connection(make_connection(**HEALTHY, mesh_api_key=Secret("a newer key")))
+    await store.note_refusal(before)
+    assert await store.load_connection(CONN) == now
+
+
+async def test_refusal_of_a_connection_that_its_operator_disabled_is_not_noted(store: SqlConnectionStore) -> None:
+    disabled = await store.save_connection(make_connection(mesh_refused_since_ms=None))
+    await store.note_refusal(disabled)
+    await store.clear_refusal(disabled)
+    assert await store.load_connection(CONN) == disabled
+
+
+@pytest.mark.parametrize("disabled", [False, True])
+async def test_refusal_is_cleared_once_and_what_was_disabled_for_it_is_enabled(
+    store: SqlConnectionStore, heard: list[ConnectionChange], *, disabled: bool
+) -> None:
+    refused = await store.save_connection(make_connection(disabled=disabled))
+    other = await store.save_connection(make_connection("conn_2"))
+    for _ in range(2):
+        await store.clear_refusal(refused)
+    assert await store.load_connection(CONN) == replace(refused, version=2, disabled=False, mesh_refused_since_ms=None)
+    assert await store.load_connection(other.connection_id) == other
+    assert heard[2:] == [ConnectionChange(connection_id=CONN, version=2)]
+
+
+async def test_only_connections_that_are_refused_for_long_enough_are_disabled(
+    store: SqlConnectionStore, clock: SteppingClock, heard: list[ConnectionChange]
+) -> None:
+    noted: list[Connection | None] = []
+    for connection_id in ("conn_1", "conn_2"):
+        await store.note_refusal(await store.save_connection(make_connection(connection_id, **HEALTHY)))
+        noted.append(await store.load_connection(ConnectionId(connection_id)))
+        clock.time_s += DAY_S
+    healthy = await store.save_connection(make_connection("conn_3", **HEALTHY))
+    heard.clear()
+
+    assert await store.disable_gone(refused_for_s=2 * DAY_S + 1) == 0
+    with structlog.testing.capture_logs() as lines:
+        assert await store.disable_gone(refused_for_s=2 * DAY_S) == 1
+    assert await store.disable_gone(refused_for_s=2 * DAY_S) == 0
+
+    gone = await store.load_connection(CONN)
+    assert gone is not None
+    assert noted[0] is not None
+    assert gone == replace(noted[0], version=3, disabled=True)
+    assert gone.is_gone
+    assert await store.load_connection(ConnectionId("conn_2")) == noted[1]
+    assert await store.load_connection(healthy.connection_id) == healthy
+    assert heard == [ConnectionChange(connection_id=CONN, version=3)]
+    assert [(line["event"], line["connection_id"]) for line in lines] == [("connection.gone", "conn_1")]
+
+
+async def test_two_pods_that_disable_at_once_disable_each_connection_once(
+    database: Database, other_database: Database, clock: SteppingClock
+) -> None:
+    pods = [SqlConnectionStore(each, Sealer(RING), clock=clock) for each in (database, other_database)]
+    for number in range(10):
+        await pods[0].save_connection(make_connection(f"conn_{number}", disabled=False))
+    counts: list[int] = []
+
+    async def disable(pod: SqlConnectionStore) -> None:
+        counts.append(await pod.disable_gone(refused_for_s=0))
+
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as tasks:
+            for pod in pods:
+                tasks.start_soon(disable, pod)
+    assert sum(counts) == 10
+    assert {(each.version, each.is_gone) for each in await pods[0].list_connections()} == {(2, True)}
 
 
 # What PostgreSQL cannot store at all is refused where it comes in: NUL, and half a surrogate pair.

@@ -154,7 +154,12 @@ async def open_pod(settings: Settings) -> AsyncIterator[Pod]:
         bot = BotHandler(
             turns=stores.turns,
             slack=slack,
-            agents=make_agents(settings, http=await stack.enter_async_context(_open_http(settings)), mesh=mesh),
+            agents=make_agents(
+                settings,
+                http=await stack.enter_async_context(_open_http(settings)),
+                mesh=mesh,
+                refusals=stores.connections,
+            ),
             clock=clock,
             turn_timeout_s=settings.turn_timeout_s,
         )

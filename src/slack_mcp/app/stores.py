@@ -54,8 +54,8 @@ def make_stores(
 
 
 def list_deletions(settings: Settings, stores: Stores) -> Sequence[Deletion]:
-    """Return what deletes each kind of rows that is kept for a time."""
-    return (
+    """Return what deletes each kind of rows that is kept for a time; connections that are gone are only disabled."""
+    deletions: list[Deletion] = [
         lambda limit: stores.journal.delete_finished(
             done_before_s=settings.retention_done_days * S_PER_DAY,
             dead_before_s=settings.retention_dead_days * S_PER_DAY,
@@ -63,4 +63,10 @@ def list_deletions(settings: Settings, stores: Stores) -> Sequence[Deletion]:
         ),
         lambda limit: stores.turns.delete_turns(before_s=settings.retention_turns_days * S_PER_DAY, limit=limit),
         lambda limit: stores.audit.delete_entries(before_s=settings.retention_audit_days * S_PER_DAY, limit=limit),
-    )
+    ]
+    if settings.mesh_gone_days:
+        # All at once: they are few, and nothing of them is deleted.
+        deletions.append(
+            lambda _limit: stores.connections.disable_gone(refused_for_s=settings.mesh_gone_days * S_PER_DAY)
+        )
+    return deletions

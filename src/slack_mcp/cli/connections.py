@@ -278,8 +278,10 @@ def _switch(ctx: typer.Context, connection_id: str, *, disabled: bool) -> None:
     """Save a connection as disabled or enabled, and say so."""
 
     async def work(admin: Admin, connection: Connection) -> None:
-        if connection.disabled != disabled:
-            await admin.connections.save_connection(replace(connection, disabled=disabled))
+        # The operator's word stands above what was found out: nothing but another one changes it.
+        said = replace(connection, disabled=disabled, mesh_refused_since_ms=None)
+        if said != connection:
+            await admin.connections.save_connection(said)
 
     _run(ctx, connection_id, work)
     print(f"{connection_id} is {'disabled' if disabled else 'enabled'}.")

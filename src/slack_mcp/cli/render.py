@@ -1,7 +1,8 @@
 """What the commands print about connections and settings. No secret is in any of it."""
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
 
 from slack_mcp.core.model import Connection, ToolPolicy
 from slack_mcp.core.secret import Secret
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
 
 SET = "set"
 NOT_SET = "not set"
+MS_PER_S: Final = 1000
 
 
 def render_connection(connection: Connection) -> dict[str, Any]:
@@ -19,7 +21,8 @@ def render_connection(connection: Connection) -> dict[str, Any]:
     return {
         "connection_id": connection.connection_id,
         "connection_name": connection.connection_name,
-        "state": "disabled" if connection.disabled else "enabled",
+        "state": _render_state(connection),
+        "mesh_refused_since": _render_refused_since(connection),
         "team_id": connection.team_id,
         "team_name": connection.team_name,
         "bot_user_id": connection.bot_user_id,
@@ -57,6 +60,21 @@ def render_policy(policy: ToolPolicy) -> dict[str, Any]:
     }
 
 
+def _render_state(connection: Connection) -> str:
+    """Return `enabled`, `disabled` by the operator, or `gone`: disabled because Mesh refused it for too long."""
+    if connection.is_gone:
+        return "gone"
+    return "disabled" if connection.disabled else "enabled"
+
+
+def _render_refused_since(connection: Connection) -> str | None:
+    """Return since when Mesh refuses the connection, None when it is not known to."""
+    refused_ms = connection.mesh_refused_since_ms
+    if refused_ms is None:
+        return None
+    return datetime.fromtimestamp(refused_ms / MS_PER_S, UTC).isoformat(timespec="seconds")
+
+
 def _render_secret(secret: Secret | None) -> str:
     """Return whether a secret is there, and nothing of it."""
     return SET if secret else NOT_SET
@@ -64,13 +82,13 @@ def _render_secret(secret: Secret | None) -> str:
 
 def render_list_row(connection: Connection) -> tuple[str, ...]:
     """Return a connection's cells for `connections list`."""
-    agent = connection.settings.agent
+    agent, refused_since = connection.settings.agent, _render_refused_since(connection)
     return (
         connection.connection_id,
         connection.connection_name or "",
         connection.team_name or connection.team_id or "",
         agent.value if agent else "default",
-        "disabled" if connection.disabled else "enabled",
+        _render_state(connection) + (f", refused by Mesh since {refused_since}" if refused_since else ""),
         connection.updated_at,
     )
 

@@ -66,7 +66,7 @@ class Configurator:
 
     async def _with_api_key(self, claims: MeshClaims, connection: Connection, stored: Connection | None) -> Connection:
         """Return the connection with the key it has, or with a new one when it has none that is good for it."""
-        if stored is not None and stored.mesh_api_key is not None and _may_share_key(stored, connection):
+        if stored is not None and stored.mesh_api_key is not None and _may_keep_key(stored, connection):
             return replace(connection, mesh_api_key=stored.mesh_api_key, mesh_api_key_id=stored.mesh_api_key_id)
         try:
             made = await self._mesh_api.create_api_key(claims, name=_render_key_name(claims))
@@ -136,7 +136,10 @@ def _drop_binding(value: Any) -> Any:
 
 
 def _build_connection(claims: MeshClaims, state: MeshState, stored: Connection | None) -> Connection:
-    """Return the connection as the state wants it; what Mesh does not know of (`disabled`) stays as it is stored."""
+    """Return the connection as the state wants it; what Mesh does not know of stays as it is stored.
+
+    A connection that its operator disabled stays so; one that was disabled because Mesh refused it is enabled.
+    """
     base = stored or Connection(
         connection_id=claims.connection_id,
         organization_id=claims.organization_id,
@@ -158,6 +161,8 @@ def _build_connection(claims: MeshClaims, state: MeshState, stored: Connection |
         agent_id=state.agent_id,
         system_prompt=state.system_prompt,
         connection_name=state.connection_name,
+        disabled=base.disabled and not base.is_gone,
+        mesh_refused_since_ms=None,
         settings=replace(
             base.settings,
             agent=AgentBackend.MESH if state.agent_id else None,
@@ -172,13 +177,16 @@ def _build_connection(claims: MeshClaims, state: MeshState, stored: Connection |
     )
 
 
-def _may_share_key(stored: Connection, connection: Connection) -> bool:
-    """Tell whether a key made for the stored connection is good for this one of the same organization.
+def _may_keep_key(stored: Connection, connection: Connection) -> bool:
+    """Tell whether the key of the stored connection is good for this one of the same organization.
+
+    One that Mesh refuses is good for nothing.
 
     It belongs to one Mesh, and newer versions of Mesh let a key reach only the agents that it was made for:
     `apps/api/src/auth/api-key-permissions.ts`.
     """
-    return (stored.mesh_url, stored.agent_id) == (connection.mesh_url, connection.agent_id)
+    is_refused = stored.mesh_refused_since_ms is not None
+    return not is_refused and (stored.mesh_url, stored.agent_id) == (connection.mesh_url, connection.agent_id)
 
 
 def _render_key_name(claims: MeshClaims) -> str:

@@ -70,7 +70,7 @@ class Manifest:
 
     def render_yaml(self) -> str:
         """Return it as YAML, each scope with its reasons beside it."""
-        return "\n".join(_render_yaml(self.body, {**self.user_reasons, **self.bot_reasons}))
+        return "\n".join(_render_yaml(self.body, {"bot": self.bot_reasons, "user": self.user_reasons}))
 
     def explain(self) -> Iterator[str]:
         """Yield a line for each scope."""
@@ -129,6 +129,8 @@ def _collect_reasons(
     for feature in features:
         for scope, why in FEATURES[feature].bot_scopes.items():
             bot.setdefault(scope, []).append(why)
+        for scope, why in FEATURES[feature].user_scopes.items():
+            user.setdefault(scope, []).append(why)
     for tool in tools:
         if tool.feature in features:
             for scope in tool.bot:
@@ -186,21 +188,27 @@ def _check_url(url: str) -> str:
     return url.rstrip("/")
 
 
-def _render_yaml(value: Mapping[str, Any], reasons: Mapping[str, Sequence[str]], indent: str = "") -> Iterator[str]:
-    """Yield the lines of a mapping. Texts are written as JSON, which YAML reads as they are."""
+def _render_yaml(
+    value: Mapping[str, Any], reasons: Mapping[str, Mapping[str, Sequence[str]]], indent: str = ""
+) -> Iterator[str]:
+    """Yield the lines of a mapping. Texts are written as JSON, which YAML reads as they are.
+
+    The reasons are by the key of a list first: scopes of the bot and of the user have the same names.
+    """
     for key, each in value.items():
         if isinstance(each, Mapping):
             yield f"{indent}{key}:"
             yield from _render_yaml(each, reasons, f"{indent}  ")
         elif isinstance(each, list):
             yield f"{indent}{key}:"
+            why = reasons.get(key, {})
             for item in each:
                 if isinstance(item, Mapping):
                     first, *rest = _render_yaml(item, reasons, f"{indent}    ")
                     yield f"{indent}  - {first.strip()}"
                     yield from rest
                 else:
-                    comment = f"  # {_join(reasons[item])}" if item in reasons else ""
+                    comment = f"  # {_join(why[item])}" if item in why else ""
                     yield f"{indent}  - {json.dumps(item, ensure_ascii=False)}{comment}"
         else:
             yield f"{indent}{key}: {json.dumps(each, ensure_ascii=False)}"

@@ -35,10 +35,12 @@ class FeatureNeeds:
 
     Attributes:
         bot_scopes: scope to reason, as in "the bot can …".
+        user_scopes: the same of the user token.
         bot_events: the events that have to be delivered.
     """
 
     bot_scopes: Mapping[str, str] = field(default_factory=dict)
+    user_scopes: Mapping[str, str] = field(default_factory=dict)
     bot_events: tuple[str, ...] = ()
 
 
@@ -48,8 +50,8 @@ REQUIRED_SCOPES: Final[Mapping[str, str]] = MappingProxyType(
         "chat:write": "post and edit the answers",
         "im:history": "hear direct messages",
         "channels:history": "hear replies in threads of public channels, and find its own messages there",
-        "groups:history": "the same in private channels",
-        "mpim:history": "the same in group direct messages",
+        "groups:history": "hear the same in private channels",
+        "mpim:history": "hear the same in group direct messages",
     }
 )
 
@@ -72,7 +74,7 @@ FEATURES: Final[Mapping[Feature, FeatureNeeds]] = MappingProxyType(
                 "commands": "offer its slash command",
                 "chat:write": "begin the thread in which a question is answered",
                 "channels:history": "find that thread again after a restart",
-                "groups:history": "the same in private channels",
+                "groups:history": "find that thread again in private channels",
             }
         ),
         Feature.INTERACTIVITY: FeatureNeeds(
@@ -102,7 +104,8 @@ FEATURES: Final[Mapping[Feature, FeatureNeeds]] = MappingProxyType(
                 "user_change",
             ),
         ),
-        Feature.SEARCH: FeatureNeeds(),
+        # The bot's own scope finds something only with the action_token of an event, which few callers have.
+        Feature.SEARCH: FeatureNeeds(user_scopes={"search:read": "search what the person sees"}),
         Feature.FILES: FeatureNeeds(),
         Feature.CANVASES: FeatureNeeds(),
         Feature.LISTS: FeatureNeeds(),

@@ -302,9 +302,17 @@ class MeshApiError(SlackMcpError):
 
 
 class MeshRefusedError(MeshApiError):
-    """Mesh understood the call and refused it."""
+    """Mesh understood the call and refused it.
+
+    Args:
+        is_gone: it does not know the caller's key or organization any more, and will refuse every other call too.
+    """
 
     code = "mesh_refused"
+
+    def __init__(self, message: str, *, is_gone: bool = False) -> None:
+        self.is_gone = is_gone
+        super().__init__(message)
 
 
 class MeshUnavailableError(MeshApiError):

@@ -105,6 +105,8 @@ class Connection:
         mesh_token: the last short-lived token Mesh sent with a configuration.
         mesh_api_key: the API key made from it, which does not expire.
         disabled: deliveries are acknowledged and journalled as skipped, the bot is silent.
+        mesh_refused_since_ms: since when Mesh refuses all calls with the connection's key, unix milliseconds; None
+            while it is not known to, and for one that its operator disabled.
         user_token: of the person for whom the tools may act where Slack takes no bot token (search, unreads).
         bot_scopes, user_scopes: what the tokens were granted; None when Slack did not say.
         triggers: who is told of its events; read with the connection, and saved on their own.
@@ -134,12 +136,18 @@ class Connection:
     settings: ConnectionSettings = field(default_factory=ConnectionSettings)
     version: int = 1
     disabled: bool = False
+    mesh_refused_since_ms: int | None = None
     user_token: Secret | None = None
     bot_scopes: frozenset[str] | None = None
     user_scopes: frozenset[str] | None = None
     triggers: tuple[Trigger, ...] = ()
     configured_at: str = ""
     updated_at: str = ""
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it was disabled because Mesh had refused it for too long: the next save there enables it."""
+        return self.disabled and self.mesh_refused_since_ms is not None
 
 
 class EventState(StrEnum):

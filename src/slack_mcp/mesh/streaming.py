@@ -10,6 +10,7 @@ from slack_mcp.mesh.transport import SERVER_ERROR, parse_json_object, raise_for_
 from slack_mcp.protocol.agent_stream import ChunkParser
 from slack_mcp.protocol.retry_after import parse_retry_after
 
+_UNAUTHORIZED: Final = 401
 _TOO_MANY: Final = 429
 # Mesh answers 500 to these, though asking again will never help.
 _FINAL_REASONS: Final = ("agent not found", "thread not found", "not allowed to write")
@@ -36,7 +37,8 @@ def raise_for_refusal(status: int, headers: Mapping[str, str], body: bytes) -> N
             "Mesh knows no such agent, or the thread belongs to another user: check the agent in the connection's "
             "configuration."
         )
-    raise_for_status(status, "the agent")
+    # 403 and 404 may be of a model, of another user's thread, or of a route that this Mesh does not have.
+    raise_for_status(status, "the agent", is_gone=status == _UNAUTHORIZED)
 
 
 async def read_chunks(response: httpx2.Response) -> AsyncGenerator[Mapping[str, Any], None]:

@@ -25,6 +25,8 @@ _ACCEPT_RPC: Final = "application/json, text/event-stream"
 _REFUSALS: Final = range(400, 500)
 _SUCCESSES: Final = range(200, 300)
 _TOO_MANY: Final = 429
+# A management call that any key may make is refused with these only for the key or the organization itself.
+_GONE: Final = frozenset({401, 403, NOT_FOUND})
 _MAX_REASON_CHARS: Final = 200
 _MALFORMED: Final = "Mesh cannot be asked: its URL or the key for it is malformed."
 
@@ -82,7 +84,7 @@ class MeshTransport:
         request = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool, "arguments": arguments}}
         answer = await self._post_to_self(access, request, is_repeatable=is_repeatable)
         if answer.status not in _SUCCESSES:
-            raise_for_status(answer.status, f"the tool {tool}")
+            raise_for_status(answer.status, f"the tool {tool}", is_gone=answer.status in _GONE)
         return _parse_tool_result(access, tool, answer.body)
 
     async def ping(self, access: MeshAccess) -> MeshAnswer:
@@ -189,12 +191,13 @@ class MeshTransport:
         return response
 
 
-def raise_for_status(status: int, asked_for: str) -> NoReturn:
+def raise_for_status(status: int, asked_for: str, *, is_gone: bool) -> NoReturn:
     """Raise what a status other than a success means.
 
     Args:
         status: the HTTP status.
         asked_for: what was asked for, for the message.
+        is_gone: whether the status, where it is a refusal, is one of all calls with this key.
 
     Raises:
         MeshRefusedError: the same request fails again.
@@ -203,10 +206,11 @@ def raise_for_status(status: int, asked_for: str) -> NoReturn:
     if status in {401, 403}:
         raise MeshRefusedError(
             f"Mesh does not accept this connection's key for {asked_for} (HTTP {status}): save the connection's "
-            f"configuration in Mesh again."
+            f"configuration in Mesh again.",
+            is_gone=is_gone,
         )
     if status in _REFUSALS and status != _TOO_MANY:
-        raise MeshRefusedError(f"Mesh refused {asked_for} with HTTP {status}.")
+        raise MeshRefusedError(f"Mesh refused {asked_for} with HTTP {status}.", is_gone=is_gone)
     raise MeshUnavailableError(f"Mesh answered {asked_for} with HTTP {status}.")
 
 

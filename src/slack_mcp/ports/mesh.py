@@ -78,6 +78,18 @@ class MeshApi(Protocol):
         ...
 
 
+class MeshRefusals(Protocol):
+    """Remembers since when Mesh refuses a connection. Its methods may raise `StoreUnavailableError`."""
+
+    async def note_refusal(self, connection: Connection) -> None:
+        """Remember that Mesh refuses the connection from now on, unless that is known already."""
+        ...
+
+    async def clear_refusal(self, connection: Connection) -> None:
+        """Forget that Mesh refused the connection; one that was disabled for it is enabled."""
+        ...
+
+
 class MeshAgents(Protocol):
     """The agents that live in Mesh."""
 

@@ -300,6 +300,14 @@ class Settings(BaseSettings):
     retention_audit_days: float = setting(
         REST, "SLACK_MCP_RETENTION_AUDIT_DAYS", 365.0, "How long it is kept what the tools wrote.", unit="days", gt=0
     )
+    mesh_gone_days: float = setting(
+        REST,
+        "SLACK_MCP_MESH_GONE_DAYS",
+        30.0,
+        "After how long a connection that Mesh refuses is disabled, until it is saved in Mesh again; 0 is never.",
+        unit="days",
+        ge=0,
+    )
     drain_delay_s: float = setting(
         REST,
         "SLACK_MCP_DRAIN_DELAY_S",

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 import structlog
-from sqlalchemy import delete, func, select
+from sqlalchemy import Update, delete, func, select, update
 
 from slack_mcp.core.clock import Clock
 from slack_mcp.core.errors import SealingError, StoreError
@@ -49,14 +49,16 @@ PLAIN_COLUMNS: Final = (
     "connection_name",
     "previous_signing_secret_until_s",
     "disabled",
+    "mesh_refused_since_ms",
 )
+_MS: Final = 1000
 
 
 _log = structlog.get_logger(__name__)
 
 
 class SqlConnectionStore:
-    """`ports.store.ConnectionStore`.
+    """`ports.store.ConnectionStore` and `ports.mesh.MeshRefusals`.
 
     Args:
         announce: tells this process of a change after its commit; the others hear of it from the database.
@@ -156,6 +158,63 @@ class SqlConnectionStore:
             await announce_change(database, change)
         self._announce(change)
         return bool(result.rowcount)
+
+    async def note_refusal(self, connection: Connection) -> None:
+        """Remember that Mesh refuses the connection from now on.
+
+        Nothing is changed when that is known already, when the connection is disabled, or when it was changed since it
+        was read: the refusal was not of what it is now.
+        """
+        held = connections.c
+        await self._change(
+            update(connections)
+            .where(
+                held.connection_id == connection.connection_id,
+                held.version == connection.version,
+                held.mesh_refused_since_ms.is_(None),
+                ~held.disabled,
+            )
+            .values(mesh_refused_since_ms=self._now_ms())
+        )
+
+    async def clear_refusal(self, connection: Connection) -> None:
+        """Forget that Mesh refused the connection; one that was disabled for it is enabled."""
+        held = connections.c
+        await self._change(
+            update(connections)
+            .where(held.connection_id == connection.connection_id, held.mesh_refused_since_ms.is_not(None))
+            .values(mesh_refused_since_ms=None, disabled=False)
+        )
+
+    async def disable_gone(self, *, refused_for_s: float) -> int:
+        """Disable the connections that Mesh has refused for so many seconds, and return how many.
+
+        Several pods may do it at once: each connection is disabled, and announced, by one of them.
+        """
+        held = connections.c
+        gone = await self._change(
+            update(connections)
+            .where(held.mesh_refused_since_ms <= self._now_ms() - int(refused_for_s * _MS), ~held.disabled)
+            .values(disabled=True)
+        )
+        for connection_id in gone:
+            _log.warning("connection.gone", connection_id=connection_id)
+        return len(gone)
+
+    async def _change(self, statement: Update) -> Sequence[ConnectionId]:
+        """Change columns of some connections, raise their versions and announce it; returns their ids."""
+        raising = statement.values(version=connections.c.version + 1)
+        async with self._database.transaction() as database:
+            rows = await database.execute(raising.returning(connections.c.connection_id, connections.c.version))
+            changes = [ConnectionChange(connection_id=ConnectionId(row[0]), version=row[1]) for row in rows]
+            for change in changes:
+                await announce_change(database, change)
+        for change in changes:
+            self._announce(change)
+        return [change.connection_id for change in changes]
+
+    def _now_ms(self) -> int:
+        return int(self._clock.now_s() * _MS)
 
     def _render(self, connection: Connection) -> dict[str, Any]:
         """Return the row of a connection, without its version."""

@@ -58,6 +58,7 @@ connections = Table(
     Column("user_token", Text),
     Column("bot_scopes", Text),
     Column("user_scopes", Text),
+    Column("mesh_refused_since_ms", BigInteger),
     Index("idx_slack_connections_team_id", "team_id"),
     Index("idx_slack_connections_updated_at", "updated_at"),
     Index("idx_slack_connections_organization_id", "organization_id"),

@@ -26,6 +26,10 @@ def find_problem(tool: Tool[Any, Any], principal: Principal, connection: Connect
     stranger = find_stranger(principal, connection)
     if stranger is not None:
         return stranger
+    if connection.is_gone:
+        return ForbiddenError(
+            "Mesh refuses this connection: save its configuration in Mesh, which switches it on again."
+        )
     if connection.disabled:
         return ForbiddenError("This connection is switched off: `slack-mcp connections enable` switches it on.")
     if principal.access < tool.access:

@@ -164,6 +164,9 @@ def _describe_agent(connection: Connection) -> AgentStatus:
         problem = "No agent is chosen: choose one in the connection's configuration in Mesh."
     elif connection.mesh_api_key is None and connection.mesh_token is None:
         problem = "Mesh gave no key: save the connection's configuration in Mesh."
+    elif connection.mesh_refused_since_ms is not None:
+        since = _render_time(connection.mesh_refused_since_ms)
+        problem = f"Mesh refuses the connection since {since}: save its configuration in Mesh."
     return AgentStatus(backend=backend, configured=problem is None, problem=problem)
 
 

@@ -66,7 +66,7 @@ class Call:
         tool: its name.
         access: the tool's own.
         principal, connection: known for every tool but those for apps.
-        targets: what was written to so far, for the audit: ids, never text.
+        targets: what was written to so far, or was not to be, for the audit: ids, never text.
         tools: all that there are, for a tool that tells of them.
     """
 
@@ -155,8 +155,8 @@ class CheckedSlack:
             return await self._api.write(method, **arguments)
         if call.access is Access.READ:
             raise RuntimeError(f"{call.tool} says that it only reads, and calls {method}")
-        check_write(call.connection.settings.tools, arguments)
         call.targets.append(_render_target(method, arguments))
+        check_write(call.connection.settings.tools, arguments)
         return await self._api.write(method, **arguments)
 
     async def upload(self, upload_url: str, content: bytes) -> None:

@@ -53,7 +53,7 @@ TABLE: Final[Mapping[type[SlackMcpError], Row]] = MappingProxyType(
             "Reinstall the Slack app and save the new bot token in the connection's settings in Mesh.",
             _SLACK_SAID,
         ),
-        errors.MissingScopeError: Row("Then save the connection's settings again if the bot token changed."),
+        errors.MissingScopeError: Row("Then save the connection again: the scopes are read when it is."),
         errors.SlackRefusedError: Row("The same call fails again: change what the word names.", _SLACK_SAID),
         errors.SlackUnavailableError: Row(
             "Whether the call took effect is unknown: look before you repeat something that writes.",

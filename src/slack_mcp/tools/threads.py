@@ -114,8 +114,8 @@ async def _get_history(call: Call, arguments: ThreadHistoryArguments) -> ThreadH
 
 async def _reset(call: Call, arguments: ThreadArguments) -> ResetResult:
     channel_id = await call.resolve_channel(arguments.channel)
-    check_write(call.connection.settings.tools, {"channel": channel_id})
     call.targets.append(f"{channel_id}/{arguments.thread_identifier}")
+    check_write(call.connection.settings.tools, {"channel": channel_id})
     await call.services.threads.reset_thread(call.connection.connection_id, channel_id, Ts(arguments.thread_identifier))
     return ResetResult(message=f"Nothing is remembered of thread {channel_id}:{arguments.thread_identifier} any more.")
 

@@ -153,7 +153,9 @@ async def test_a_channel_that_the_policy_closes_is_not_written_to(box: Toolbox, 
             continue  # it belongs to no channel
         assert "policy does not let" in await box.error(tool.name, arguments[tool.name]), tool.name
     assert box.workspace().channels[GENERAL].messages == before
-    assert {entry.result for entry in await box.audited()} == {"forbidden"}
+    audited = await box.audited()
+    assert {entry.result for entry in audited} == {"forbidden"}
+    assert all((entry.target or "").startswith(GENERAL) for entry in audited if entry.tool != "SLACK_PUBLISH_HOME")
     for tool in TOOLS:
         if tool not in WRITERS:
             await box.ok(tool.name, arguments[tool.name])

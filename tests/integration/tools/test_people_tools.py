@@ -288,6 +288,9 @@ async def test_status_tells_whether_the_agent_in_mesh_can_be_asked(box: Toolbox)
     await box.change(mesh_api_key=Secret("canary-key"))
     agent = (await box.ok("SLACK_GET_BOT_STATUS"))["status"]["agent"]
     assert agent == {"backend": "mesh", "configured": True}
+    await box.change(mesh_refused_since_ms=1_800_000_000_000)
+    agent = (await box.ok("SLACK_GET_BOT_STATUS"))["status"]["agent"]
+    assert (agent["configured"], "since 2027-01-15T08:00:00Z" in agent["problem"]) == (False, True)
 
 
 async def test_status_tells_what_is_missing(box: Toolbox) -> None:

@@ -248,6 +248,14 @@ def test_list_is_a_line_of_cells_for_each_connection(commands: Commands) -> None
     assert [each["connection_id"] for each in commands.run_json("connections", "list")] == ["conn_1", "conn_2"]
 
 
+@pytest.mark.parametrize(("disabled", "state"), [(False, "enabled"), (True, "gone")])
+def test_list_and_show_tell_since_when_mesh_refuses(commands: Commands, state: str, *, disabled: bool) -> None:
+    keep(commands, disabled=disabled, mesh_refused_since_ms=1_800_000_000_999)
+    shown = commands.run_json("connections", "show", "conn_1")
+    assert (shown["state"], shown["mesh_refused_since"]) == (state, "2027-01-15T08:00:00+00:00")
+    assert f"{state}, refused by Mesh since 2027-01-15T08:00:00+00:00" in commands.run("connections", "list").stdout
+
+
 def test_list_of_nothing_says_what_to_do(commands: Commands) -> None:
     assert "connections add" in commands.run("connections", "list").stdout
     assert commands.run_json("connections", "list") == []
@@ -301,6 +309,15 @@ def test_a_connection_is_disabled_and_enabled(commands: Commands) -> None:
     assert commands.store.rows[CONN_1].version == 2
     assert commands.run("connections", "enable", "conn_1").stdout == "conn_1 is enabled.\n"
     assert commands.store.rows[CONN_1] == replace(stored, disabled=False, version=3)
+
+
+@pytest.mark.parametrize("command", ["disable", "enable"])
+def test_what_the_operator_says_stands_above_what_mesh_refused(commands: Commands, command: str) -> None:
+    gone = keep(commands, disabled=True, mesh_refused_since_ms=1)
+    assert commands.run("connections", command, "conn_1").exit_code == 0
+    assert commands.store.rows[CONN_1] == replace(
+        gone, disabled=command == "disable", mesh_refused_since_ms=None, version=2
+    )
 
 
 def test_remove_asks_first(commands: Commands) -> None:

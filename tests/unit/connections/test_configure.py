@@ -140,6 +140,26 @@ async def test_another_agent_gets_a_key_that_reaches_it(configurator: Configurat
     assert len(mesh_api.names) == 2
 
 
+@pytest.mark.parametrize("disabled", [False, True])
+async def test_a_save_after_refusals_of_mesh_makes_a_new_key_and_enables(
+    configurator: Configurator, store: FakeConnectionStore, *, disabled: bool
+) -> None:
+    first = await configure(configurator, make_claims())
+    store.rows[first.connection_id] = replace(first, disabled=disabled, mesh_refused_since_ms=1)
+    saved = await configure(configurator, make_claims())
+    assert saved.mesh_api_key == Secret("key-2")
+    assert (saved.disabled, saved.mesh_refused_since_ms) == (False, None)
+
+
+async def test_a_save_does_not_enable_what_the_operator_disabled(
+    configurator: Configurator, store: FakeConnectionStore
+) -> None:
+    first = await configure(configurator, make_claims())
+    store.rows[first.connection_id] = replace(first, disabled=True)
+    saved = await configure(configurator, make_claims())
+    assert (saved.disabled, saved.mesh_api_key) == (True, Secret("key-1"))
+
+
 async def test_a_key_name_fits_what_mesh_takes(configurator: Configurator, mesh_api: FakeMeshApi) -> None:
     await configure(configurator, make_claims("conn_" + "x" * 100))
     assert [len(name) for name in mesh_api.names] == [64]

@@ -131,8 +131,18 @@ def test_every_scope_says_what_it_is_for() -> None:
     lines = list(manifest.explain())
     scopes = manifest.body["oauth_config"]["scopes"]
     assert len(lines) == len(scopes["bot"]) + len(scopes["user"])
-    assert "user search:read: SLACK_SEARCH_MESSAGES" in lines
+    assert "user search:read: search what the person sees; SLACK_SEARCH_MESSAGES" in lines
     assert '- "canvases:write"  # SLACK_CREATE_CANVAS' in manifest.render_yaml()
+
+
+def test_a_scope_of_both_tokens_says_beside_each_what_that_one_is_for() -> None:
+    tools = (
+        ToolScopes(tool="SLACK_LIST_CHANNELS", bot=("channels:read",)),
+        ToolScopes(tool="SLACK_GET_UNREADS", user=("channels:read",)),
+    )
+    lines = make_manifest(url=URL, features=[Feature.TOOLS], tools=tools).render_yaml().splitlines()
+    beside = [line.partition("  # ")[2] for line in lines if '"channels:read"' in line]
+    assert beside == ["SLACK_LIST_CHANNELS", "SLACK_GET_UNREADS"]
 
 
 def test_the_addresses_are_the_connections_own_or_those_that_workspaces_share() -> None:

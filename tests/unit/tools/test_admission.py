@@ -94,6 +94,12 @@ def test_missing_scopes_are_named_with_their_alternatives() -> None:
         admit(USER_ONLY, caller(), make())
 
 
+def test_a_connection_that_mesh_refuses_says_what_enables_it() -> None:
+    admit(READ, caller(), make(mesh_refused_since_ms=1))
+    with pytest.raises(ForbiddenError, match="save its configuration in Mesh"):
+        admit(READ, caller(), make(mesh_refused_since_ms=1, disabled=True))
+
+
 def test_tools_of_the_protocol_are_for_mesh_alone() -> None:
     tools = [READ, FOR_MESH]
     assert find_tools(tools, caller(kind=PrincipalKind.MESH), make()) == (READ, FOR_MESH)

@@ -1,4 +1,7 @@
-"""What the tools of the MCP face need: the user's token, the granted scopes, API keys and the audit of writes."""
+"""What the tools of the MCP face need: the user's token, the granted scopes, API keys and the audit of writes.
+
+And since when Mesh refuses a connection.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -14,6 +17,7 @@ def upgrade() -> None:
     """Add the columns and make the two tables."""
     for name in ADDED:
         op.add_column("slack_connections", sa.Column(name, sa.Text))
+    op.add_column("slack_connections", sa.Column("mesh_refused_since_ms", sa.BigInteger))
     op.create_table(
         "slack_api_keys",
         sa.Column("key_id", sa.Text, primary_key=True),
@@ -45,5 +49,6 @@ def downgrade() -> None:
     """Drop the two tables and the columns."""
     op.drop_table("slack_audit")
     op.drop_table("slack_api_keys")
+    op.drop_column("slack_connections", "mesh_refused_since_ms")
     for name in reversed(ADDED):
         op.drop_column("slack_connections", name)
