@@ -57,7 +57,7 @@ async def check_product(node: Node, directory: Path) -> list[bool]:
             for version, scenarios in GENERIC.items()
             for scenario in scenarios
         ]
-        return [*verdicts, await node.check_inspector("product", url, "MCP_CONFIGURATION", token=token)]
+        return [*verdicts, await node.check_inspector("product", url, "SLACK_LIST_CHANNELS", token=token)]
 
 
 async def check(home: Path, only: str | None) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,6 +13,7 @@ from front_client import MAX_BODY, FakeReceiver
 from mcp.server.lowlevel import Server
 from processes import make_workspace, open_fleet
 
+from slack_mcp.app import open_admin
 from slack_mcp.app.server import HttpServer, bind, render_url
 from slack_mcp.core.clock import SystemClock
 from slack_mcp.core.errors import UnauthenticatedError
@@ -78,6 +80,8 @@ async def serve_product(directory: Path) -> AsyncIterator[tuple[str, str]]:
         ) as fleet,
     ):
         connection = await fleet.connect(workspace)
+        async with open_admin(fleet.settings) as admin:  # of the organization that the token is of
+            await admin.connections.save_connection(replace(connection, organization_id="org_acme"))
         await fleet.add()
         mesh = FakeMesh()
         mesh.url = "http://mesh.invalid"
