@@ -5,6 +5,7 @@ from typing import Any, Final
 from slack_mcp.core.ids import ChannelId, Ts
 from slack_mcp.core.model import Connection
 from slack_mcp.ports.slack import SlackWeb
+from slack_mcp.protocol.answers import get_cursor
 
 PAGE: Final = 200
 MAX_PAGES: Final = 5
@@ -51,9 +52,8 @@ async def find_marked(
         for message in messages if isinstance(messages, list) else ():
             if isinstance(message, dict) and _is_own(connection, message) and _is_marked(message, mark):
                 return Ts(str(message.get("ts")))
-        paging = answer.get("response_metadata")
-        cursor = paging.get("next_cursor") if isinstance(paging, dict) else None
-        if not cursor:
+        cursor = get_cursor(answer)
+        if cursor is None:
             return None
     return None
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 from slack_mcp.core.model import Connection
 from slack_mcp.ports.names import NameKind
 from slack_mcp.ports.slack import SlackWeb
+from slack_mcp.protocol.answers import get_cursor, text
 
 PAGE: Final = 1_000
 # The kinds of channels that have names, and what lists them: https://docs.slack.dev/reference/methods/conversations.list
@@ -55,7 +56,7 @@ async def fetch_page(api: SlackWeb, connection: Connection, kind: NameKind, curs
     else:
         answer = await api.read("users.list", limit=PAGE, cursor=cursor)
         entries = [read_user(each) for each in _list(answer, "members")]
-    return [each for each in entries if each is not None], _text(answer.get("response_metadata"), "next_cursor") or None
+    return [each for each in entries if each is not None], get_cursor(answer)
 
 
 async def fetch_one(api: SlackWeb, kind: NameKind, of_id: str) -> Known | None:
@@ -66,7 +67,7 @@ async def fetch_one(api: SlackWeb, kind: NameKind, of_id: str) -> Known | None:
     if kind is NameKind.CHANNEL:
         return read_channel((await api.read("conversations.info", channel=of_id)).get("channel"))
     if of_id.startswith("B"):
-        name = _text((await api.read("bots.info", bot=of_id)).get("bot"), "name")
+        name = text((await api.read("bots.info", bot=of_id)).get("bot"), "name")
         return Known(id=of_id, shown=name)
     return read_user((await api.read("users.info", user=of_id)).get("user"))
 
@@ -78,7 +79,7 @@ async def fetch_by_email(api: SlackWeb, email: str) -> Known | None:
 
 def read_channel(channel: Any) -> Known | None:
     """Return a channel: https://docs.slack.dev/reference/objects/conversation-object."""
-    of_id, name = _text(channel, "id"), _text(channel, "name")
+    of_id, name = text(channel, "id"), text(channel, "name")
     if not of_id:
         return None
     return Known(
@@ -91,27 +92,22 @@ def read_channel(channel: Any) -> Known | None:
 
 def read_user(user: Any) -> Known | None:
     """Return a person: https://docs.slack.dev/reference/objects/user-object."""
-    of_id = _text(user, "id")
+    of_id = text(user, "id")
     if not of_id:
         return None
     profile = user.get("profile")
-    handle, display = _text(user, "name"), _text(profile, "display_name")
-    real = _text(user, "real_name") or _text(profile, "real_name")
+    handle, display = text(user, "name"), text(profile, "display_name")
+    real = text(user, "real_name") or text(profile, "real_name")
     names = frozenset(name.casefold() for name in (handle, display, real) if name)
     is_here = not user.get("deleted")
     return Known(
         id=of_id,
         shown=display or real or handle,
         names=names if is_here else frozenset(),
-        email=_text(profile, "email").casefold() if is_here else "",
+        email=text(profile, "email").casefold() if is_here else "",
     )
 
 
 def _list(source: Mapping[str, Any], name: str) -> Sequence[Any]:
     value = source.get(name)
     return value if isinstance(value, list) else ()
-
-
-def _text(source: Any, name: str) -> str:
-    value = source.get(name) if isinstance(source, Mapping) else None
-    return value if isinstance(value, str) else ""

@@ -16,6 +16,7 @@ import msgspec
 
 from slack_mcp.core.errors import MalformedBodyError
 from slack_mcp.core.ids import ChannelId, TeamId, Ts, UserId
+from slack_mcp.protocol.answers import string
 from slack_mcp.protocol.events import MAX_WORD_CHARS
 
 MAX_FIELDS: Final = 64
@@ -201,7 +202,7 @@ def _read_interaction(payload: str) -> Interaction:
         action_id=word(_get(action, "action_id")) or word(wire.action_id),
         value=word(_get(action, "value")),
         callback_id=word(_get(wire.view, "callback_id")) or word(wire.callback_id),
-        private_metadata=_text(_get(wire.view, "private_metadata"))[:MAX_METADATA_CHARS],
+        private_metadata=string(_get(wire.view, "private_metadata"))[:MAX_METADATA_CHARS],
         inputs=_read_inputs(wire.view),
     )
 
@@ -212,7 +213,7 @@ def _read_inputs(view: Any) -> Mapping[str, str]:
     if not isinstance(values, dict):
         return MappingProxyType({})
     return {
-        str(block_id): _text(_get(next(iter(elements.values())), "value"))
+        str(block_id): string(_get(next(iter(elements.values())), "value"))
         for block_id, elements in values.items()
         if isinstance(elements, dict) and elements
     }
@@ -237,10 +238,6 @@ def _first(values: Any) -> Any:
 
 def _get(value: Any, name: str) -> Any:
     return value.get(name) if isinstance(value, dict) else None
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
 
 
 def _url(value: Any) -> str | None:

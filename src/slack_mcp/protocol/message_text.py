@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
+from slack_mcp.protocol.answers import string
 from slack_mcp.protocol.mrkdwn import escape, unescape
 
 MAX_DEPTH: Final = 12
@@ -48,7 +49,7 @@ def read_text(message: Mapping[str, Any]) -> str:
     inner = message.get("message")
     if subtype == "message_changed" and isinstance(inner, Mapping):
         message = inner
-    text = _string(message.get("text")).strip()
+    text = string(message.get("text")).strip()
     blocks = _join(_read_block(each, 0) for each in _mappings(message.get("blocks")))
     parts = [text if not blocks or _Said([text]).has(blocks) else blocks]
     said = _Said(parts)
@@ -145,7 +146,7 @@ def _fold(text: str) -> str:
 def _read_block(block: Mapping[str, Any], depth: int) -> str:
     if depth > MAX_DEPTH:
         return ""
-    read = _BLOCKS.get(_string(block.get("type")))
+    read = _BLOCKS.get(string(block.get("type")))
     return read(block, depth) if read else _read_shown(block, depth)
 
 
@@ -222,7 +223,7 @@ def _read_rich_code(block: Mapping[str, Any], depth: int) -> str:
 
 def _read_inline(element: Mapping[str, Any]) -> str:
     """Return an element of a rich text. https://docs.slack.dev/reference/block-kit/blocks/rich-text-block."""
-    read = _INLINE.get(_string(element.get("type")))
+    read = _INLINE.get(string(element.get("type")))
     text = read(element) if read else _plain(element.get("text"))
     style = element.get("style")
     if not text.strip() or not isinstance(style, Mapping):
@@ -234,7 +235,7 @@ def _read_inline(element: Mapping[str, Any]) -> str:
 
 
 def _read_link(element: Mapping[str, Any]) -> str:
-    url = _string(element.get("url")).replace("<", "%3C").replace(">", "%3E").replace("|", "%7C").replace("\n", "")
+    url = string(element.get("url")).replace("<", "%3C").replace(">", "%3E").replace("|", "%7C").replace("\n", "")
     label = _plain(element.get("text"))
     return f"<{url}|{label}>" if label else f"<{url}>"
 
@@ -252,7 +253,7 @@ def _read_date_element(element: Mapping[str, Any]) -> str:
 def _read_attachment(attachment: Mapping[str, Any]) -> Sequence[str]:
     """Return what an attachment says, part by part; its fallback only when it says nothing else."""
     parts = [_read_object(attachment.get(name), 0) for name in _ATTACHED]
-    link = _string(attachment.get("title_link"))
+    link = string(attachment.get("title_link"))
     if parts[2] and link and "|" not in link:
         parts[2] = f"<{link}|{parts[2]}>"
     parts += [_read_field(each) for each in _mappings(attachment.get("fields"))]
@@ -263,19 +264,19 @@ def _read_attachment(attachment: Mapping[str, Any]) -> Sequence[str]:
         for each in _mappings(_get(shared.get("message"), "blocks"))
     ]
     if not any(parts):
-        parts.append(_string(attachment.get("fallback")).strip())
-    parts.append(_string(attachment.get("footer")).strip())
+        parts.append(string(attachment.get("fallback")).strip())
+    parts.append(string(attachment.get("footer")).strip())
     return parts
 
 
 def _read_field(field: Mapping[str, Any]) -> str:
-    title, value = (_string(field.get(name)).strip() for name in ("title", "value"))
+    title, value = (string(field.get(name)).strip() for name in ("title", "value"))
     return ": ".join(filter(None, (title, value)))
 
 
 def _read_file(file: Mapping[str, Any]) -> str:
     """Return a file's name, type, size and id. https://docs.slack.dev/reference/objects/file-object."""
-    if _string(file.get("mode")) in {"tombstone", "hidden_by_limit"}:
+    if string(file.get("mode")) in {"tombstone", "hidden_by_limit"}:
         return "[file: deleted or hidden]"
     name = _plain(file.get("name") or file.get("title")) or "unnamed"
     size = _int(file.get("size"))
@@ -293,11 +294,7 @@ def _join(parts: Iterable[str], *, strip: bool = True) -> str:
 
 def _plain(value: Any) -> str:
     """Return a text in which nothing is markup. Slack escapes some of these texts and not others: `&` stays."""
-    return escape(_string(value)).replace("&amp;", "&")
-
-
-def _string(value: Any) -> str:
-    return value if isinstance(value, str) else ""
+    return escape(string(value)).replace("&amp;", "&")
 
 
 def _int(value: Any) -> int:

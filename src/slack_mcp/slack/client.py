@@ -28,6 +28,7 @@ from slack_mcp.core.ids import ChannelId, TeamId, Ts, UserId
 from slack_mcp.core.model import Connection
 from slack_mcp.core.secret import Secret
 from slack_mcp.ports.slack import SlackFile, SlackIdentity, SlackMessage
+from slack_mcp.protocol.answers import get_cursor
 from slack_mcp.slack.errors import render_unreadable, translate_failure
 from slack_mcp.slack.files import SlackFiles
 
@@ -185,7 +186,7 @@ class SlackWebApi:
                 # and six digits, so that text order is time order.
                 if message["ts"] >= oldest and any(message.get(name) in own for name in ("user", "bot_id", "app_id")):
                     found[Ts(message["ts"])] = _read_message(message)
-            cursor = _read_cursor(answer)
+            cursor = get_cursor(_get_data(answer))
             if cursor is None:
                 return tuple(found.values())
             params = params | {"cursor": cursor}
@@ -289,12 +290,6 @@ def _read_messages(answer: AsyncSlackResponse) -> Sequence[dict[str, Any]]:
     if not isinstance(messages, list):
         raise render_unreadable("conversations.replies")
     return [each for each in messages if isinstance(each, dict) and isinstance(each.get("ts"), str)]
-
-
-def _read_cursor(answer: AsyncSlackResponse) -> str | None:
-    """Return where the next page begins. Source: https://docs.slack.dev/apis/web-api/pagination."""
-    paging = answer.get("response_metadata")
-    return _read_text(paging.get("next_cursor")) if isinstance(paging, dict) else None
 
 
 def _read_message(message: Mapping[str, Any]) -> SlackMessage:

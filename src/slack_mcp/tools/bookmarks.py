@@ -7,10 +7,11 @@ from pydantic import Field
 
 from slack_mcp.core.errors import InvalidInputError, SlackRefusedError
 from slack_mcp.core.model import Access
+from slack_mcp.protocol.answers import mappings, string
 from slack_mcp.tools.advice import is_refusal
 from slack_mcp.tools.call import Call
 from slack_mcp.tools.fields import ChannelText
-from slack_mcp.tools.file_items import flatten, string
+from slack_mcp.tools.file_items import flatten
 from slack_mcp.tools.listing import Item, ListArguments, ListResult, Position, fit
 from slack_mcp.tools.message_items import find_names
 from slack_mcp.tools.needs import Needs
@@ -109,8 +110,7 @@ async def _list_bookmarks(call: Call, arguments: ListBookmarksArguments) -> List
     position = Position.parse(arguments.cursor)
     channel_id = await call.resolve_channel(arguments.channel)
     answer = await call.bot.read("bookmarks.list", channel_id=channel_id)  # all of them
-    listed = answer.get("bookmarks")
-    entries = [each for each in listed if isinstance(each, Mapping)] if isinstance(listed, list) else []
+    entries = mappings(answer.get("bookmarks"))
     shown = entries[position.skip : position.skip + arguments.limit]
     names, _ = await find_names(call, users=[string(each.get("last_updated_by_user_id")) for each in shown])
     page = fit([_make_item(each, names) for each in shown], arguments)

@@ -9,9 +9,9 @@ from pydantic import Field
 from slack_mcp.connections.scopes import find_missing_scopes
 from slack_mcp.core.errors import MissingScopeError, SlackApiError
 from slack_mcp.core.model import AgentBackend, Connection
+from slack_mcp.protocol.answers import text
 from slack_mcp.tools.admission import find_problem
 from slack_mcp.tools.call import Call
-from slack_mcp.tools.channel_items import text
 from slack_mcp.tools.tool import Arguments, Result, Tool
 
 

@@ -2,20 +2,20 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel, Field
 
 from slack_mcp.core.errors import InvalidInputError, SlackRefusedError
 from slack_mcp.core.model import Access
+from slack_mcp.protocol.answers import mappings, string
 from slack_mcp.protocol.mrkdwn import clean
 from slack_mcp.tools.advice import is_refusal
 from slack_mcp.tools.call import Call
 from slack_mcp.tools.downloads import download_canvas
 from slack_mcp.tools.fields import ChannelText
 from slack_mcp.tools.file_fields import CanvasText, check_places, parse_file_id
-from slack_mcp.tools.file_items import string
 from slack_mcp.tools.message_items import find_names
 from slack_mcp.tools.needs import Needs
 from slack_mcp.tools.previews import check_markdown
@@ -231,8 +231,7 @@ async def _find_sections(call: Call, canvas_id: str, arguments: ReadCanvasArgume
         canvas_id=canvas_id,
         criteria=json.dumps({name: value for name, value in criteria.items() if value is not None}),
     )
-    listed = answer.get("sections")
-    ids = [string(each.get("id")) for each in (listed if isinstance(listed, list) else ()) if isinstance(each, Mapping)]
+    ids = [string(each.get("id")) for each in mappings(answer.get("sections"))]
     return [each for each in ids if each][:MAX_SECTIONS]
 
 

@@ -9,9 +9,10 @@ from slack_mcp.core.errors import SlackRefusedError, StoreUnavailableError
 from slack_mcp.core.model import Access
 from slack_mcp.ports.names import NameChange, NameKind
 from slack_mcp.ports.slack import SlackWeb
+from slack_mcp.protocol.answers import text
 from slack_mcp.tools.advice import is_refusal
 from slack_mcp.tools.call import Call
-from slack_mcp.tools.channel_items import ChannelItem, describe_channels, text
+from slack_mcp.tools.channel_items import ChannelItem, describe_channels
 from slack_mcp.tools.fields import ChannelText
 from slack_mcp.tools.needs import Needs
 from slack_mcp.tools.tool import Arguments, Result, Tool

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from pydantic import Field
 
+from slack_mcp.protocol.answers import number, text
 from slack_mcp.tools.call import Call
 from slack_mcp.tools.listing import Item
 
@@ -73,15 +74,3 @@ def shorten(note: str) -> str:
     """Return what people wrote on one line, not too long."""
     line = " ".join(note.split())
     return line if len(line) <= MAX_NOTE_CHARS else f"{line[: MAX_NOTE_CHARS - 1]}…"
-
-
-def text(source: Any, name: str) -> str:
-    """Return a text out of what Slack answered, an empty one when there is none."""
-    value = source.get(name) if isinstance(source, Mapping) else None
-    return value if isinstance(value, str) else ""
-
-
-def number(source: Any, name: str) -> int | None:
-    """Return a whole number out of what Slack answered, None when there is none."""
-    value = source.get(name) if isinstance(source, Mapping) else None
-    return value if type(value) is int else None

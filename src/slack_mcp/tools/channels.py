@@ -6,8 +6,9 @@ from typing import Any, ClassVar, Final
 from pydantic import Field
 
 from slack_mcp.names.fetch import choose_types
+from slack_mcp.protocol.answers import number, text
 from slack_mcp.tools.call import Call
-from slack_mcp.tools.channel_items import ChannelItem, describe_channels, number, text
+from slack_mcp.tools.channel_items import ChannelItem, describe_channels
 from slack_mcp.tools.fields import ChannelText
 from slack_mcp.tools.filtered import FilteredResult, fetch_filtered
 from slack_mcp.tools.listing import ListArguments, ListResult, fetch_page

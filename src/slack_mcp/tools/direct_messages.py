@@ -7,8 +7,8 @@ from pydantic import Field
 
 from slack_mcp.core.errors import InvalidInputError
 from slack_mcp.core.model import Access
+from slack_mcp.protocol.answers import text
 from slack_mcp.tools.call import Call
-from slack_mcp.tools.channel_items import text
 from slack_mcp.tools.fields import UserText
 from slack_mcp.tools.listing import Item, ListArguments, ListResult, fetch_page
 from slack_mcp.tools.needs import Needs

@@ -12,11 +12,12 @@ from mcp import types
 from pydantic import BaseModel, Field
 
 from slack_mcp.core.errors import InvalidInputError, SlackRefusedError
+from slack_mcp.protocol.answers import integer, string
 from slack_mcp.protocol.canvas_html import read_canvas_html
 from slack_mcp.protocol.file_content import decode_text, find_image_type
 from slack_mcp.tools.call import Call
 from slack_mcp.tools.file_fields import FileText, parse_file_id
-from slack_mcp.tools.file_items import number, render_size, string
+from slack_mcp.tools.file_items import render_size
 from slack_mcp.tools.needs import Needs
 from slack_mcp.tools.text_pages import TextArguments, cut_page, render_page
 from slack_mcp.tools.tool import Result, Tool
@@ -90,7 +91,7 @@ async def _download(call: Call, arguments: DownloadArguments) -> DownloadResult:
     told: dict[str, Any] = {
         "file_id": file_id,
         "name": string(file.get("name")) or string(file.get("title")) or file_id,
-        "size": number(file.get("size")) or len(fetched.content),
+        "size": integer(file.get("size")) or len(fetched.content),
         "uri": f"slack://{call.connection.team_id or 'team'}/file/{file_id}",
     }
     image_type = find_image_type(fetched.content)
@@ -133,7 +134,7 @@ def _find_source(file: Mapping[str, Any]) -> _Source:
     if mode in {"tombstone", "hidden_by_limit"}:
         raise InvalidInputError("The file was deleted, or is older than the workspace's plan shows.")
     url = string(file.get("url_private_download")) or string(file.get("url_private"))
-    size = number(file.get("size")) or 0
+    size = integer(file.get("size")) or 0
     if kind in _CANVAS or mode in _CANVAS:
         return _Source(url, MAX_CANVAS_BYTES, is_canvas=True)
     thumbnail = next((each for name in _THUMBNAILS if (each := string(file.get(name)))), None)

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from pydantic import Field
 
+from slack_mcp.protocol.answers import integer, string
 from slack_mcp.tools.call import Call
 from slack_mcp.tools.fields import render_time
 from slack_mcp.tools.file_fields import find_shares
@@ -71,10 +72,10 @@ async def describe_files(call: Call, files: Sequence[Mapping[str, Any]], *, with
             title=_find_title(file),
             mimetype=string(file.get("mimetype")) or None,
             filetype=string(file.get("filetype")) or None,
-            size=number(file.get("size")),
+            size=integer(file.get("size")),
             user=string(file.get("user")) or None,
             user_name=users.get(string(file.get("user"))),
-            created=number(file.get("created")),
+            created=integer(file.get("created")),
             external_type=string(file.get("external_type")) or None,
             shares=[_make_share(channel_id, message, channels) for channel_id, message in places],
             permalink=string(file.get("permalink")) or None if with_permalink else None,
@@ -95,16 +96,6 @@ def render_size(size: int | None) -> str:
 def flatten(text: str) -> str:
     """Return a text in one line."""
     return " ".join(text.split())
-
-
-def string(value: Any) -> str:
-    """Return a text out of an answer of Slack's, empty for anything else."""
-    return value if isinstance(value, str) else ""
-
-
-def number(value: Any) -> int | None:
-    """Return a whole number out of an answer of Slack's, None for anything else."""
-    return value if type(value) is int else None
 
 
 def _find_title(file: Mapping[str, Any]) -> str | None:

@@ -8,11 +8,12 @@ from pydantic import BaseModel, Field
 
 from slack_mcp.core.errors import InvalidInputError, SlackRefusedError
 from slack_mcp.core.model import Access
+from slack_mcp.protocol.answers import integer, mappings
 from slack_mcp.tools.advice import is_refusal
 from slack_mcp.tools.call import Call
 from slack_mcp.tools.fields import ChannelText, Moment, UserText, parse_moment
 from slack_mcp.tools.file_fields import FileText, check_places, parse_file_id
-from slack_mcp.tools.file_items import FileItem, describe_files, number
+from slack_mcp.tools.file_items import FileItem, describe_files
 from slack_mcp.tools.listing import ListArguments, ListResult, Position, fit
 from slack_mcp.tools.needs import Needs
 from slack_mcp.tools.tool import Arguments, Result, Tool
@@ -89,8 +90,7 @@ async def _list_files(call: Call, arguments: ListFilesArguments) -> ListFilesRes
         count=place.count,
         page=place.page,
     )
-    listed = answer.get("files")
-    entries = [each for each in listed if isinstance(each, Mapping)] if isinstance(listed, list) else []
+    entries = mappings(answer.get("files"))
     wanted = entries[place.skip : place.skip + arguments.limit]
     items = await describe_files(call, wanted, with_permalink=arguments.include_permalinks)
     page = fit(items, arguments)
@@ -123,12 +123,12 @@ class _Page:
         """Return the cursor after the items that are shown, None at the end."""
         if not entries:
             return None
-        until = _round(latest) or str(number(entries[0].get("created")) or "")
+        until = _round(latest) or str(integer(entries[0].get("created")) or "")
         read = self.skip + shown
         if read < len(entries):
             return Position(f"{self.page}:{self.count}:{until}", read).render()
         paging = answer.get("paging")
-        pages = number(paging.get("pages")) if isinstance(paging, Mapping) else None
+        pages = integer(paging.get("pages")) if isinstance(paging, Mapping) else None
         if pages is None or self.page >= min(pages, _LAST_PAGE):
             return None
         return Position(f"{self.page + 1}:{self.count}:{until}").render()

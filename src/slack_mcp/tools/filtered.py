@@ -1,16 +1,14 @@
 """Lists of which only some items are wanted: Slack lists, and what does not fit is passed over here."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from slack_mcp.core.errors import RateLimitedError
 from slack_mcp.ports.slack import SlackWeb
-from slack_mcp.tools.listing import ItemT, ListArguments, ListResult, Position, fit
+from slack_mcp.tools.listing import Entry, ItemT, ListArguments, ListResult, Position, fit, read_page
 
 PAGE: Final = 200
 MAX_PAGES: Final = 10
-
-Entry = Mapping[str, Any]
 
 
 class FilteredResult(ListResult):
@@ -78,12 +76,3 @@ async def fetch_filtered(
     if len(shown) < len(found):
         position = found[len(shown) - 1][1]
     return shown, None if position is None else position.render()
-
-
-def read_page(answer: Entry, key: str) -> tuple[Sequence[Entry], Position | None]:
-    """Return (entries, where the next page begins) of one of Slack's answers."""
-    listed = answer.get(key)
-    paging = answer.get("response_metadata")
-    following = paging.get("next_cursor") if isinstance(paging, Mapping) else None
-    entries = [each for each in listed if isinstance(each, Mapping)] if isinstance(listed, list) else []
-    return entries, Position(following) if isinstance(following, str) and following else None

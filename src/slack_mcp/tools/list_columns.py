@@ -13,10 +13,10 @@ from typing import Any, Final, TypeAlias
 from pydantic import Field
 
 from slack_mcp.core.errors import InvalidInputError
+from slack_mcp.protocol.answers import mappings, string
 from slack_mcp.protocol.message_text import name_ids, read_text
 from slack_mcp.tools.call import Call
 from slack_mcp.tools.file_fields import parse_file_id
-from slack_mcp.tools.file_items import string
 from slack_mcp.tools.tool import Result
 
 Scalar: TypeAlias = str | bool | int | float
@@ -243,8 +243,8 @@ def read_cell(
         *(_beside(users.get(each), each) for each in people),
         *(_beside(f"#{channels[each]}" if each in channels else None, each) for each in places),
         *(choices.get(each, each) for each in _strings(field.get("select"))),
-        *(link for each in _mappings(field.get("link")) if (link := _read_link(each))),
-        *(_read_reference(each) for each in _mappings(field.get("reference"))),
+        *(link for each in mappings(field.get("link")) if (link := _read_link(each))),
+        *(_read_reference(each) for each in mappings(field.get("reference"))),
         *(each for key in ("date", "email", "phone", "message", "attachment") for each in _strings(field.get(key))),
         *(each for key in ("number", "rating", "timestamp", "vote") for each in _numbers(field.get(key))),
     ]
@@ -271,10 +271,6 @@ def _strings(value: Any) -> Sequence[str]:
 
 def _numbers(value: Any) -> Sequence[int | float]:
     return [each for each in (value if isinstance(value, list) else ()) if isinstance(each, int | float)]
-
-
-def _mappings(value: Any) -> Sequence[Mapping[str, Any]]:
-    return [each for each in (value if isinstance(value, list) else ()) if isinstance(each, Mapping)]
 
 
 def _read_reference(reference: Mapping[str, Any]) -> str:

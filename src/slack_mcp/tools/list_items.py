@@ -8,9 +8,9 @@ from typing import Annotated, Any, ClassVar, Final, TypeAlias
 
 from pydantic import BaseModel, Field
 
+from slack_mcp.protocol.answers import string
 from slack_mcp.tools.call import Call
 from slack_mcp.tools.file_fields import ListText, parse_file_id
-from slack_mcp.tools.file_items import string
 from slack_mcp.tools.list_columns import Cell, Column, find_cell_ids, read_cell, read_cell_text, read_schema
 from slack_mcp.tools.listing import Item, ListArguments, ListResult, fetch_page, render_table
 from slack_mcp.tools.message_items import find_names, indent

@@ -17,8 +17,11 @@ from pydantic import BaseModel, Field
 
 from slack_mcp.core.errors import InvalidInputError
 from slack_mcp.ports.slack import SlackWeb
+from slack_mcp.protocol.answers import get_cursor, mappings
 from slack_mcp.tools.tool import Arguments, Result
 
+Entry: TypeAlias = Mapping[str, Any]
+"""One thing of a list, or a whole answer, as Slack sends it."""
 Format: TypeAlias = Literal["markdown", "json", "csv"]
 BYTES_PER_TOKEN: Final = 4
 DEFAULT_MAX_TOKENS: Final = 6_000
@@ -159,8 +162,8 @@ async def fetch_page(
     arguments: ListArguments,
     *,
     key: str,
-    make: Callable[[Sequence[Mapping[str, Any]]], Awaitable[Sequence[ItemT]]],
-    see: Callable[[Mapping[str, Any]], None] | None = None,
+    make: Callable[[Sequence[Entry]], Awaitable[Sequence[ItemT]]],
+    see: Callable[[Entry], None] | None = None,
     **parameters: Any,
 ) -> tuple[Sequence[ItemT], str | None]:
     """Return (items, next_cursor) of one page of a list that Slack pages by cursor.
@@ -184,12 +187,14 @@ async def fetch_page(
     answer = await api.read(method, limit=arguments.limit, cursor=position.page, **parameters)
     if see is not None:
         see(answer)
-    listed = answer.get(key)
-    entries = [each for each in listed if isinstance(each, Mapping)] if isinstance(listed, list) else []
+    entries, after = read_page(answer, key)
     shown = fit(await make(entries[position.skip :]), arguments)
     read = position.skip + len(shown)
-    if read < len(entries):
-        return shown, Position(position.page, read).render()
-    paging = answer.get("response_metadata")
-    following = paging.get("next_cursor") if isinstance(paging, Mapping) else None
-    return shown, Position(following).render() if following else None
+    following = Position(position.page, read) if read < len(entries) else after
+    return shown, None if following is None else following.render()
+
+
+def read_page(answer: Entry, key: str) -> tuple[Sequence[Entry], Position | None]:
+    """Return (entries, where the next page begins) of one of Slack's answers."""
+    cursor = get_cursor(answer)
+    return mappings(answer.get(key)), None if cursor is None else Position(cursor)

@@ -7,9 +7,9 @@ from pydantic import Field
 
 from slack_mcp.core.errors import InvalidInputError, SlackRefusedError
 from slack_mcp.core.model import Access
+from slack_mcp.protocol.answers import get_cursor, text
 from slack_mcp.tools.advice import is_refusal
 from slack_mcp.tools.call import Call
-from slack_mcp.tools.channel_items import text
 from slack_mcp.tools.fields import ChannelText, UserText
 from slack_mcp.tools.listing import Item, ListArguments, ListResult, Position, fit
 from slack_mcp.tools.needs import CHANNELS_READ, Needs
@@ -109,7 +109,7 @@ async def _get_members(call: Call, arguments: MembersArguments) -> MembersResult
     names = await call.services.names.find_user_names(call.connection, rest)
     shown = fit([Member(id=each, name=names.get(each)) for each in rest], arguments)
     read = position.skip + len(shown)
-    following = text(answer.get("response_metadata"), "next_cursor")
+    following = get_cursor(answer)
     cursor = Position(position.page, read) if read < len(ids) else Position(following) if following else None
     return MembersResult(
         members=[each.id for each in shown],

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from pydantic import Field
 
+from slack_mcp.protocol.answers import string
 from slack_mcp.protocol.message_text import find_ids, name_ids, read_text
 from slack_mcp.tools.call import Call
 from slack_mcp.tools.fields import render_time
@@ -55,7 +56,7 @@ async def describe_messages(call: Call, messages: Sequence[Mapping[str, Any]]) -
     users, channels = await find_names(call, texts, authors)
     return [
         MessageItem(
-            ts=_string(message.get("ts")),
+            ts=string(message.get("ts")),
             user=author or None,
             user_name=users.get(author) or _get_shown_name(message) or None,
             text=name_ids(text, users, channels),
@@ -81,12 +82,12 @@ def _read_marks(message: Mapping[str, Any]) -> dict[str, Any]:
     """Return the further fields of an item, as far as the message has them."""
     count, listed = message.get("reply_count"), message.get("reactions")
     reactions = {
-        _string(each.get("name")): each["count"]
+        string(each.get("name")): each["count"]
         for each in (listed if isinstance(listed, list) else ())
         if isinstance(each, Mapping) and isinstance(each.get("count"), int)
     }
     return {
-        "thread_ts": _string(message.get("thread_ts")) or None,
+        "thread_ts": string(message.get("thread_ts")) or None,
         "reply_count": count if isinstance(count, int) and count else None,
         "reactions": reactions or None,
         "edited": True if message.get("edited") else None,
@@ -94,14 +95,10 @@ def _read_marks(message: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _get_author(message: Mapping[str, Any]) -> str:
-    return _string(message.get("user")) or _string(message.get("bot_id"))
+    return string(message.get("user")) or string(message.get("bot_id"))
 
 
 def _get_shown_name(message: Mapping[str, Any]) -> str:
     """Return the name under which a bot wrote. https://docs.slack.dev/reference/events/message/bot_message."""
     profile = message.get("bot_profile")
-    return _string(message.get("username")) or (_string(profile.get("name")) if isinstance(profile, Mapping) else "")
-
-
-def _string(value: Any) -> str:
-    return value if isinstance(value, str) else ""
+    return string(message.get("username")) or (string(profile.get("name")) if isinstance(profile, Mapping) else "")

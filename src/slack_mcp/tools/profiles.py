@@ -8,8 +8,8 @@ import structlog
 from pydantic import Field
 
 from slack_mcp.core.errors import SlackApiError
+from slack_mcp.protocol.answers import number, text
 from slack_mcp.tools.call import Call
-from slack_mcp.tools.channel_items import number, text
 from slack_mcp.tools.fields import UserText
 from slack_mcp.tools.needs import Needs
 from slack_mcp.tools.tool import Arguments, Result, Tool

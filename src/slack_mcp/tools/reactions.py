@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 
 from slack_mcp.core.errors import SlackRefusedError
 from slack_mcp.core.model import Access
+from slack_mcp.protocol.answers import mappings
 from slack_mcp.tools.advice import is_refusal
 from slack_mcp.tools.call import Call
 from slack_mcp.tools.fields import ChannelText, MessageTs
@@ -103,8 +104,7 @@ async def _get(call: Call, arguments: GetReactionsArguments) -> GetReactionsResu
     channel_id = await call.resolve_channel(arguments.channel)
     answer = await call.bot.read("reactions.get", channel=channel_id, timestamp=arguments.timestamp, full=True)
     message = answer.get("message")
-    listed = message.get("reactions") if isinstance(message, Mapping) else None
-    reactions = [each for each in (listed if isinstance(listed, list) else ()) if isinstance(each, Mapping)]
+    reactions = mappings(message.get("reactions") if isinstance(message, Mapping) else None)
     names, _ = await find_names(call, users=[user for each in reactions for user in _get_users(each)])
     return GetReactionsResult(
         reactions=[

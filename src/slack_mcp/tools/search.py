@@ -13,6 +13,7 @@ from pydantic import Field
 
 from slack_mcp.core.errors import InvalidInputError, SlackMcpError
 from slack_mcp.core.model import Connection
+from slack_mcp.protocol.answers import get_cursor, mappings, string
 from slack_mcp.protocol.message_text import name_ids, read_text
 from slack_mcp.tools.call import Call
 from slack_mcp.tools.listing import (
@@ -160,7 +161,7 @@ async def _fetch_old(call: Call, arguments: SearchArguments, page: str | None) -
     section = section if isinstance(section, Mapping) else {}
     paging = section.get("paging")
     pages = paging.get("pages") if isinstance(paging, Mapping) else None
-    found = [_read_old(each) for each in _mappings(section.get("matches"))]
+    found = [_read_old(each) for each in mappings(section.get("matches"))]
     return _Page(found, f"{int(number) + 1}-{count}" if isinstance(pages, int) and int(number) < pages else None)
 
 
@@ -168,13 +169,13 @@ def _read_old(match: Mapping[str, Any]) -> _Found:
     channel = match.get("channel")
     channel = channel if isinstance(channel, Mapping) else {}
     return _Found(
-        ts=_string(match.get("ts")),
-        user=_string(match.get("user")),
-        shown_name=_string(match.get("username")),
+        ts=string(match.get("ts")),
+        user=string(match.get("user")),
+        shown_name=string(match.get("username")),
         text=read_text(match),
-        channel=_string(channel.get("id")),
-        channel_name="" if channel.get("is_im") else _string(channel.get("name")),
-        permalink=_string(match.get("permalink")),
+        channel=string(channel.get("id")),
+        channel_name="" if channel.get("is_im") else string(channel.get("name")),
+        permalink=string(match.get("permalink")),
     )
 
 
@@ -189,20 +190,20 @@ async def _fetch_new(call: Call, arguments: SearchArguments, page: str | None, *
         limit=min(arguments.count, NEW_PAGE),
         cursor=page,
     )
-    results, paging = answer.get("results"), answer.get("response_metadata")
-    found = [_read_new(each) for each in _mappings(results.get("messages") if isinstance(results, Mapping) else None)]
-    return _Page(found, _string(paging.get("next_cursor")) or None if isinstance(paging, Mapping) else None)
+    results = answer.get("results")
+    found = [_read_new(each) for each in mappings(results.get("messages") if isinstance(results, Mapping) else None)]
+    return _Page(found, get_cursor(answer))
 
 
 def _read_new(match: Mapping[str, Any]) -> _Found:
     return _Found(
-        ts=_string(match.get("message_ts")),
-        user=_string(match.get("author_user_id")),
-        shown_name=_string(match.get("author_name")),
-        text=_string(match.get("content")),
-        channel=_string(match.get("channel_id")),
-        channel_name=_string(match.get("channel_name")),
-        permalink=_string(match.get("permalink")),
+        ts=string(match.get("message_ts")),
+        user=string(match.get("author_user_id")),
+        shown_name=string(match.get("author_name")),
+        text=string(match.get("content")),
+        channel=string(match.get("channel_id")),
+        channel_name=string(match.get("channel_name")),
+        permalink=string(match.get("permalink")),
     )
 
 
@@ -230,14 +231,6 @@ def _read_thread(permalink: str) -> str | None:
     except ValueError:
         return None
     return query.get("thread_ts", [None])[0]
-
-
-def _mappings(value: Any) -> Sequence[Mapping[str, Any]]:
-    return [each for each in (value if isinstance(value, list) else ()) if isinstance(each, Mapping)]
-
-
-def _string(value: Any) -> str:
-    return value if isinstance(value, str) else ""
 
 
 TOOLS: Final = (

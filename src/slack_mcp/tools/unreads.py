@@ -12,11 +12,11 @@ from pydantic import Field
 from slack_mcp.core.errors import InvalidInputError, MissingScopeError, RateLimitedError, SlackApiError
 from slack_mcp.core.ids import ChannelId
 from slack_mcp.core.model import Access
+from slack_mcp.protocol.answers import number, text
 from slack_mcp.tools.call import Call
-from slack_mcp.tools.channel_items import number, text
 from slack_mcp.tools.fields import ChannelText, MessageTs
-from slack_mcp.tools.filtered import FilteredResult, read_page
-from slack_mcp.tools.listing import Item, ListArguments, Position, fit
+from slack_mcp.tools.filtered import FilteredResult
+from slack_mcp.tools.listing import Item, ListArguments, Position, fit, read_page
 from slack_mcp.tools.needs import CHANNELS_READ, Needs
 from slack_mcp.tools.tool import Arguments, Result, Tool
 

@@ -5,7 +5,8 @@ from typing import Any, Final
 
 from pydantic import Field
 
-from slack_mcp.tools.channel_items import shorten, text
+from slack_mcp.protocol.answers import text
+from slack_mcp.tools.channel_items import shorten
 from slack_mcp.tools.listing import Item
 from slack_mcp.tools.tool import Result
 

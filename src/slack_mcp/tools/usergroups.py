@@ -8,8 +8,9 @@ from pydantic import Field
 
 from slack_mcp.core.errors import InvalidInputError
 from slack_mcp.core.model import Access
+from slack_mcp.protocol.answers import mappings, number, text
 from slack_mcp.tools.call import Call
-from slack_mcp.tools.channel_items import number, shorten, text
+from slack_mcp.tools.channel_items import shorten
 from slack_mcp.tools.listing import Item, ListArguments, ListResult, Position, fit
 from slack_mcp.tools.membership import Member
 from slack_mcp.tools.needs import Needs
@@ -188,8 +189,7 @@ async def _resolve_group(call: Call, given: str) -> str:
 async def _fetch_groups(call: Call, *, include_disabled: bool) -> Sequence[Mapping[str, Any]]:
     """Return all groups; Slack does not page them: https://docs.slack.dev/reference/methods/usergroups.list."""
     answer = await call.bot.read("usergroups.list", include_count=True, include_disabled=include_disabled)
-    groups = answer.get("usergroups")
-    return [each for each in groups if isinstance(each, Mapping)] if isinstance(groups, list) else []
+    return mappings(answer.get("usergroups"))
 
 
 def _read_group(group: Mapping[str, Any]) -> UsergroupItem:

@@ -6,9 +6,9 @@ from typing import Any, ClassVar, Final
 from pydantic import Field
 
 from slack_mcp.core.errors import InvalidInputError, SlackRefusedError
+from slack_mcp.protocol.answers import text
 from slack_mcp.tools.advice import is_refusal
 from slack_mcp.tools.call import Call
-from slack_mcp.tools.channel_items import text
 from slack_mcp.tools.fields import UserText
 from slack_mcp.tools.filtered import FilteredResult, fetch_filtered
 from slack_mcp.tools.listing import ListArguments
