@@ -6,7 +6,7 @@ from typing import Final
 
 import typer
 
-from slack_mcp.core.errors import InvalidInputError
+from slack_mcp.core.errors import ConnectionNotFoundError, InvalidInputError
 from slack_mcp.core.ids import ConnectionId
 from slack_mcp.core.secret import Secret
 
@@ -79,6 +79,13 @@ def check_connection_id(text: str) -> ConnectionId:
         raise InvalidInputError(
             "--id becomes part of the Request URL: 1 to 200 letters, digits and characters of '-._~' are allowed."
         )
+    return ConnectionId(text)
+
+
+def choose_connection(text: str) -> ConnectionId:
+    """Return the id of a connection that may exist; raises ConnectionNotFoundError for what no database could hold."""
+    if not text.isprintable():
+        raise ConnectionNotFoundError(ConnectionId(text))
     return ConnectionId(text)
 
 

@@ -1,21 +1,19 @@
 """`slack-mcp audit …`: what the tools wrote."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slack_mcp.cli.render import print_json, print_table
+from slack_mcp.cli.ask import choose_connection
+from slack_mcp.cli.render import print_json, print_table, render_time
 from slack_mcp.cli.seam import Admin, Seam
-from slack_mcp.core.ids import ConnectionId
 from slack_mcp.ports.audit import AuditEntry
 
 if TYPE_CHECKING:
     from slack_mcp.settings import Settings
 
 COLUMNS = ("entry", "time", "actor", "tool", "target", "result")
-MS_PER_S = 1000
 
 cli = typer.Typer(help="Show what the tools wrote.", no_args_is_help=True)
 
@@ -37,7 +35,7 @@ def list_(
     """List the writes of a connection's tools, newest first."""
 
     async def work(admin: Admin, _settings: "Settings") -> Sequence[AuditEntry]:
-        return await admin.audit.list_entries(ConnectionId(connection_id), before_id=before, limit=limit)
+        return await admin.audit.list_entries(choose_connection(connection_id), before_id=before, limit=limit)
 
     seam: Seam = ctx.obj
     found = seam.run_admin(work)
@@ -50,10 +48,9 @@ def list_(
 
 
 def _render(entry: AuditEntry) -> dict[str, object]:
-    at = datetime.fromtimestamp(entry.at_ms / MS_PER_S, UTC).isoformat(timespec="seconds")
     return {
         "entry": entry.id,
-        "time": at,
+        "time": render_time(entry.at_ms),
         "actor": entry.actor,
         "tool": entry.tool,
         "target": entry.target,

@@ -1,7 +1,6 @@
 """`slack-mcp connections …`: the tenants of the service."""
 
 import secrets
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -14,6 +13,7 @@ from slack_mcp.cli.ask import (
     check_signing_secret,
     check_text,
     check_user_token,
+    choose_connection,
     find_secret,
     read_text,
 )
@@ -207,7 +207,8 @@ def list_(ctx: typer.Context, *, json: Json = False) -> None:
 @cli.command()
 def show(ctx: typer.Context, connection_id: Id, *, json: Json = False) -> None:
     """Show one connection; of its secrets, only whether they are set."""
-    fields = render_connection(_run(ctx, connection_id, _load))
+    seam: Seam = ctx.obj
+    fields = render_connection(seam.run_on_connection(connection_id, _load))
     print_json(fields) if json else print_fields(fields)
 
 
@@ -228,7 +229,8 @@ def check_token(ctx: typer.Context, connection_id: Id, *, json: Json = False) ->
             "missing_scopes": list(find_missing_scopes(identity.scopes)),
         }
 
-    result = _run(ctx, connection_id, work)
+    seam: Seam = ctx.obj
+    result = seam.run_on_connection(connection_id, work)
     missing = [str(scope) for scope in result["missing_scopes"]] if isinstance(result["missing_scopes"], list) else []
     if json:
         print_json(result)
@@ -261,7 +263,7 @@ def remove(
 ) -> None:
     """Delete a connection with its secrets and conversations."""
     seam: Seam = ctx.obj
-    chosen = _choose(connection_id)
+    chosen = choose_connection(connection_id)
     if not yes:
         typer.confirm(f"Delete {connection_id} with its secrets and conversations?", abort=True)
 
@@ -283,31 +285,11 @@ def _switch(ctx: typer.Context, connection_id: str, *, disabled: bool) -> None:
         if said != connection:
             await admin.connections.save_connection(said)
 
-    _run(ctx, connection_id, work)
+    seam: Seam = ctx.obj
+    seam.run_on_connection(connection_id, work)
     print(f"{connection_id} is {'disabled' if disabled else 'enabled'}.")
 
 
 async def _load(_admin: Admin, connection: Connection) -> Connection:
     """Return the connection as it is."""
     return connection
-
-
-def _run(ctx: typer.Context, connection_id: str, work: Callable[[Admin, Connection], Awaitable[T]]) -> T:
-    """Run work on one connection and return what it returns; raises ConnectionNotFoundError."""
-    seam: Seam = ctx.obj
-    chosen = _choose(connection_id)
-
-    async def find_and_work(admin: Admin, _settings: "Settings") -> T:
-        connection = await admin.connections.load_connection(chosen)
-        if connection is None:
-            raise ConnectionNotFoundError(chosen)
-        return await work(admin, connection)
-
-    return seam.run_admin(find_and_work)
-
-
-def _choose(text: str) -> ConnectionId:
-    """Return the id of a connection that may exist; raises ConnectionNotFoundError for what no database could hold."""
-    if not text.isprintable():
-        raise ConnectionNotFoundError(ConnectionId(text))
-    return ConnectionId(text)

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from slack_mcp.cli.ask import check_text
-from slack_mcp.cli.render import print_json, print_table
+from slack_mcp.cli.ask import check_text, choose_connection
+from slack_mcp.cli.render import print_json, print_table, render_time
 from slack_mcp.cli.seam import Admin, Seam
 from slack_mcp.core.errors import ConnectionNotFoundError, InvalidInputError
-from slack_mcp.core.ids import ConnectionId
 from slack_mcp.core.model import Access
 from slack_mcp.ports.identity import ApiKey
 
@@ -53,7 +52,7 @@ def create(
     from slack_mcp.identity.api_keys import make_key
 
     made = make_key(
-        _check_connection(connection_id),
+        choose_connection(connection_id),
         name=_check_name(name),
         access=Access[access.name],
         expires_in_s=_read_days(expires_days),
@@ -81,7 +80,7 @@ def list_(
     json: Json = False,
 ) -> None:
     """List the API keys; of a key itself, nothing is shown."""
-    chosen = None if connection_id is None else _check_connection(connection_id)
+    chosen = None if connection_id is None else choose_connection(connection_id)
 
     async def work(admin: Admin, _settings: "Settings") -> list[ApiKey]:
         if chosen is not None and await admin.connections.load_connection(chosen) is None:
@@ -128,8 +127,8 @@ def _render(key: ApiKey) -> dict[str, Any]:
         "connection_id": key.connection_id,
         "name": key.name,
         "access": key.access.name.lower(),
-        "created": _render_time(key.created_at_ms),
-        "expires": None if key.expires_at_ms is None else _render_time(key.expires_at_ms),
+        "created": render_time(key.created_at_ms),
+        "expires": None if key.expires_at_ms is None else render_time(key.expires_at_ms),
         "state": _find_state(key),
     }
 
@@ -140,17 +139,6 @@ def _find_state(key: ApiKey) -> str:
         return "revoked"
     is_expired = key.expires_at_ms is not None and key.expires_at_ms <= datetime.now(UTC).timestamp() * MS_PER_S
     return "expired" if is_expired else "active"
-
-
-def _render_time(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / MS_PER_S, UTC).isoformat(timespec="seconds")
-
-
-def _check_connection(text: str) -> ConnectionId:
-    """Return the id of a connection that may exist; raises ConnectionNotFoundError for what no database could hold."""
-    if not text.isprintable():
-        raise ConnectionNotFoundError(ConnectionId(text))
-    return ConnectionId(text)
 
 
 def _check_name(name: str) -> str:

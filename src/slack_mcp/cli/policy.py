@@ -2,18 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from slack_mcp.cli.render import print_fields, print_json, render_policy
 from slack_mcp.cli.seam import Admin, Seam
-from slack_mcp.core.errors import ConnectionNotFoundError, InvalidInputError
-from slack_mcp.core.ids import ChannelId, ConnectionId
+from slack_mcp.core.errors import InvalidInputError
+from slack_mcp.core.ids import ChannelId
 from slack_mcp.core.model import Connection, ToolPolicy
-
-if TYPE_CHECKING:
-    from slack_mcp.settings import Settings
 
 cli = typer.Typer(help="Show or change what the tools may do for a connection.", no_args_is_help=True)
 
@@ -25,11 +22,11 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def show(ctx: typer.Context, connection_id: Id, *, json: Json = False) -> None:
     """Show a connection's policy."""
 
-    async def work(admin: Admin, _settings: "Settings") -> ToolPolicy:
-        return (await _load(admin, connection_id)).settings.tools
+    async def work(_admin: Admin, connection: Connection) -> ToolPolicy:
+        return connection.settings.tools
 
     seam: Seam = ctx.obj
-    fields = render_policy(seam.run_admin(work))
+    fields = render_policy(seam.run_on_connection(connection_id, work))
     print_json(fields) if json else print_fields(fields)
 
 
@@ -68,8 +65,7 @@ def set_(
             ),
         )
 
-    async def work(admin: Admin, _settings: "Settings") -> ToolPolicy:
-        connection = await _load(admin, connection_id)
+    async def work(admin: Admin, connection: Connection) -> ToolPolicy:
         policy = change(connection.settings.tools)
         check_tool_names(policy, {tool.name for tool in TOOLS})
         settings = replace(connection.settings, tools=policy)
@@ -77,7 +73,7 @@ def set_(
         return policy
 
     seam: Seam = ctx.obj
-    print_fields(render_policy(seam.run_admin(work)))
+    print_fields(render_policy(seam.run_on_connection(connection_id, work)))
 
 
 def _read_channels(texts: Sequence[str]) -> tuple[ChannelId, ...]:
@@ -89,10 +85,3 @@ def _read_channels(texts: Sequence[str]) -> tuple[ChannelId, ...]:
                 f"{text!r} is no channel's id such as C0123456789 (at the end of 'View channel details'); names change."
             )
     return tuple(ChannelId(text) for text in dict.fromkeys(texts))
-
-
-async def _load(admin: Admin, connection_id: str) -> Connection:
-    found = await admin.connections.load_connection(ConnectionId(connection_id))
-    if found is None:
-        raise ConnectionNotFoundError(ConnectionId(connection_id))
-    return found

@@ -70,9 +70,12 @@ def _render_state(connection: Connection) -> str:
 def _render_refused_since(connection: Connection) -> str | None:
     """Return since when Mesh refuses the connection, None when it is not known to."""
     refused_ms = connection.mesh_refused_since_ms
-    if refused_ms is None:
-        return None
-    return datetime.fromtimestamp(refused_ms / MS_PER_S, UTC).isoformat(timespec="seconds")
+    return None if refused_ms is None else render_time(refused_ms)
+
+
+def render_time(at_ms: int) -> str:
+    """Return unix milliseconds as people and machines read them."""
+    return datetime.fromtimestamp(at_ms / MS_PER_S, UTC).isoformat(timespec="seconds")
 
 
 def _render_secret(secret: Secret | None) -> str:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
+from slack_mcp.cli.ask import choose_connection
+from slack_mcp.core.errors import ConnectionNotFoundError
 from slack_mcp.core.ids import ConnectionId
 from slack_mcp.core.model import Access, Connection
 from slack_mcp.ports.audit import AuditLog
@@ -162,6 +164,18 @@ class Seam:
                 return await work(admin, settings)
 
         return anyio.run(run)
+
+    def run_on_connection(self, connection_id: str, work: Callable[[Admin, Connection], Awaitable[T]]) -> T:
+        """Run work on one connection and return what it returns; raises ConnectionNotFoundError."""
+        chosen = choose_connection(connection_id)
+
+        async def find_and_work(admin: Admin, _settings: "Settings") -> T:
+            connection = await admin.connections.load_connection(chosen)
+            if connection is None:
+                raise ConnectionNotFoundError(chosen)
+            return await work(admin, connection)
+
+        return self.run_admin(find_and_work)
 
     def run_migrations(self, work: Callable[[Migrations], Awaitable[T]]) -> T:
         """Run work on the schema and return what it returns."""

@@ -1,16 +1,14 @@
 """`slack-mcp triggers …`: who is told of Slack's events."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from slack_mcp.cli.ask import check_text
-from slack_mcp.cli.render import print_fields, print_json, print_table
+from slack_mcp.cli.ask import check_text, choose_connection
+from slack_mcp.cli.render import print_fields, print_json, print_table, render_time
 from slack_mcp.cli.seam import Admin, Seam
-from slack_mcp.core.errors import ConnectionNotFoundError, InvalidInputError
-from slack_mcp.core.ids import ConnectionId
+from slack_mcp.core.errors import InvalidInputError
 from slack_mcp.core.model import Trigger
 
 if TYPE_CHECKING:
@@ -18,7 +16,6 @@ if TYPE_CHECKING:
     from slack_mcp.triggers.configure import Subscriptions
 
 T = TypeVar("T")
-MS_PER_S = 1000
 LIST_COLUMNS = ("trigger", "kind", "event", "url", "filters", "state")
 
 cli = typer.Typer(help="Add, list, remove or try the receivers of a connection's events.", no_args_is_help=True)
@@ -48,7 +45,9 @@ def add(
     chosen = dict(_read_filter(text) for text in filters or ())
 
     async def work(subscriptions: "Subscriptions") -> Trigger:
-        return await subscriptions.add(_check_id(connection_id), event_type, check_text("--url", url) or "", chosen)
+        return await subscriptions.add(
+            choose_connection(connection_id), event_type, check_text("--url", url) or "", chosen
+        )
 
     added = _run(ctx, work)
     if json:
@@ -64,7 +63,7 @@ def list_(ctx: typer.Context, *, connection_id: Connection, json: Json = False) 
     """List the triggers of a connection, those of Mesh's automations too; never their secrets."""
 
     async def work(subscriptions: "Subscriptions") -> Sequence[Trigger]:
-        return await subscriptions.list_triggers(_check_id(connection_id))
+        return await subscriptions.list_triggers(choose_connection(connection_id))
 
     found = [_render(each) for each in _run(ctx, work)]
     if json:
@@ -83,7 +82,7 @@ def remove(ctx: typer.Context, trigger_id: Id, *, connection_id: Connection) -> 
     """Remove a trigger; what is still on its way to it is not sent any more."""
 
     async def work(subscriptions: "Subscriptions") -> bool:
-        return await subscriptions.remove(_check_id(connection_id), trigger_id)
+        return await subscriptions.remove(choose_connection(connection_id), trigger_id)
 
     if not _run(ctx, work):
         raise InvalidInputError(f"There is no trigger {trigger_id!r}: `slack-mcp triggers list` shows those there are.")
@@ -95,7 +94,7 @@ def check_receiver(ctx: typer.Context, trigger_id: Id, *, connection_id: Connect
     """Send a receiver an event that did not happen (its data has `test: true`), and show the status it answers with."""
 
     async def work(subscriptions: "Subscriptions") -> int:
-        return await subscriptions.send_test(_check_id(connection_id), trigger_id)
+        return await subscriptions.send_test(choose_connection(connection_id), trigger_id)
 
     result = {"trigger_id": trigger_id, "status": _run(ctx, work)}
     print_json(result) if json else print_fields(result)
@@ -110,13 +109,6 @@ def _run(ctx: typer.Context, work: Callable[["Subscriptions"], Awaitable[T]]) ->
             return await work(subscriptions)
 
     return seam.run_admin(open_and_work)
-
-
-def _check_id(text: str) -> ConnectionId:
-    """Return the id of a connection that may exist; raises ConnectionNotFoundError for what no database could hold."""
-    if not text.isprintable():
-        raise ConnectionNotFoundError(ConnectionId(text))
-    return ConnectionId(text)
 
 
 def _read_filter(text: str) -> tuple[str, str]:
@@ -136,7 +128,5 @@ def _render(trigger: Trigger) -> dict[str, Any]:
         "event": trigger.event_type,
         "url": trigger.url,
         "filters": dict(trigger.filters),
-        "state": "active"
-        if refused_at_ms is None
-        else f"refused since {datetime.fromtimestamp(refused_at_ms / MS_PER_S, UTC).isoformat(timespec='seconds')}",
+        "state": "active" if refused_at_ms is None else f"refused since {render_time(refused_at_ms)}",
     }

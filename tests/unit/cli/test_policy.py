@@ -69,3 +69,10 @@ def test_an_unknown_connection_is_named(commands: Commands, command: str) -> Non
     result = commands.run("policy", command, "conn_9")
     assert result.exit_code == 1
     assert "No connection 'conn_9'" in result.output
+
+
+@pytest.mark.parametrize("command", ["show", "set"])
+def test_what_no_database_could_hold_is_no_connection(commands: Commands, command: str) -> None:
+    result = commands.run("policy", command, "conn_\x01")
+    assert result.exit_code == 1
+    assert "No connection" in result.output
