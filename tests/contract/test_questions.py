@@ -14,7 +14,6 @@ from slack_mcp.ports.questions import Question, QuestionState, Recorded
 from slack_mcp.sealing import KeyRing, Sealer
 from slack_mcp.store.connections import SqlConnectionStore
 from slack_mcp.store.database import Database
-from slack_mcp.store.memory import SqlConversationMemory
 from slack_mcp.store.questions import SHOW_LEASE_S, SqlQuestionStore
 from slack_mcp.store.schema import answers, questions, threads
 from slack_mcp.store.turns import SqlTurnStore
@@ -270,16 +269,15 @@ async def test_a_reset_begins_a_new_generation_of_each_thread_of_one_channel(
     database: Database, clock: SteppingClock
 ) -> None:
     turns = SqlTurnStore(database, Sealer(RING), clock=clock)
-    memory = SqlConversationMemory(database, clock=clock)
     for number in (1, 2):
         for owner in (CONN, OTHER):
             await turns.begin_turn(make_turn(owner, message_ts=Ts(f"{number}.1"), thread_ts=Ts(f"{number}.0")))
     await turns.begin_turn(make_turn(message_ts=Ts("3.1"), thread_ts=Ts("1.0")))
     await turns.begin_turn(make_turn(channel_id=ChannelId("C2")))
-    assert await memory.reset_channel(CONN, ChannelId("C1")) == 2
+    assert await turns.reset_channel(CONN, ChannelId("C1")) == 2
     clock.time_s += 1
-    assert await memory.reset_channel(CONN, ChannelId("C1")) == 2
-    assert await memory.reset_channel(CONN, ChannelId("C9")) == 0
+    assert await turns.reset_channel(CONN, ChannelId("C1")) == 2
+    assert await turns.reset_channel(CONN, ChannelId("C9")) == 0
     async with database.reading() as connection:
         rows = (await connection.execute(select(threads).order_by(threads.c.thread_ts))).all()
     now_ms = int(clock.time_s * 1000)

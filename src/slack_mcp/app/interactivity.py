@@ -26,8 +26,8 @@ from slack_mcp.sealing import Sealer
 from slack_mcp.slack.client import open_slack_apis
 from slack_mcp.slack.response_url import open_response_urls
 from slack_mcp.store.database import Database
-from slack_mcp.store.memory import SqlConversationMemory
 from slack_mcp.store.questions import SqlQuestionStore
+from slack_mcp.store.turns import SqlTurnStore
 
 # A form has to be open 3 s after the click, with time left for the journal. It has sockets of its own, so that no
 # upload keeps it waiting.
@@ -87,7 +87,7 @@ async def open_interactivity(
             slack=slack,
             journal=journal,
             wake=wake,
-            memory=SqlConversationMemory(database, clock=clock),
+            memory=SqlTurnStore(database, sealer, clock=clock),
             replies=replies,
             default_agent=default_agent,
             version=__version__,

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, and_, delete, exists, func, select, tuple_, update
+from sqlalchemy import ColumnElement, and_, delete, exists, func, literal, select, tuple_, update
+from sqlalchemy.dialects import postgresql
 
 from slack_mcp.core.clock import Clock
 from slack_mcp.core.errors import LeaseLostError
@@ -19,7 +20,7 @@ _MS: Final = 1000
 
 
 class SqlTurnStore:
-    """`ports.store.TurnStore` and `TurnArchive`, and `ports.threads.ThreadMemory`."""
+    """Four ports: `TurnStore` and `TurnArchive`, `ThreadMemory`, `ConversationMemory`."""
 
     def __init__(self, database: Database, sealer: Sealer, *, clock: Clock) -> None:
         self._database = database
@@ -139,15 +140,28 @@ class SqlTurnStore:
     async def reset_thread(self, connection_id: ConnectionId, channel_id: ChannelId, thread_ts: Ts) -> None:
         """Forget what was said in the thread."""
         now_ms = self._now_ms()
-        statement = self._database.insert(threads).values(
-            connection_id=connection_id, channel_id=channel_id, thread_ts=thread_ts, generation=1, reset_at_ms=now_ms
+        row = {"connection_id": connection_id, "channel_id": channel_id, "thread_ts": thread_ts}
+        await self._forget(self._database.insert(threads).values(**row, generation=1, reset_at_ms=now_ms), now_ms)
+
+    async def reset_channel(self, connection_id: ConnectionId, channel_id: ChannelId) -> int:
+        """Forget what was said in all threads of the channel; returns how many there were."""
+        now_ms = self._now_ms()
+        known = (
+            select(turns.c.connection_id, turns.c.channel_id, turns.c.thread_ts, literal(1), literal(now_ms))
+            .where(turns.c.connection_id == connection_id, turns.c.channel_id == channel_id)
+            .distinct()
         )
-        upsert = statement.on_conflict_do_update(
+        columns = ["connection_id", "channel_id", "thread_ts", "generation", "reset_at_ms"]
+        return await self._forget(self._database.insert(threads).from_select(columns, known), now_ms)
+
+    async def _forget(self, first: postgresql.Insert, now_ms: int) -> int:
+        """Begin each thread's first generation, or its next where it has one; returns how many threads there were."""
+        statement = first.on_conflict_do_update(
             index_elements=list(threads.primary_key),
             set_={"generation": threads.c.generation + 1, "reset_at_ms": now_ms},
         )
         async with self._database.transaction() as database:
-            await database.execute(upsert)
+            return int((await database.execute(statement)).rowcount)
 
     async def count_turns(self) -> int:
         """Return how many turns are kept, of all connections; from MAX_COUNTED on nobody counts any further."""
