@@ -18,6 +18,7 @@ from slack_mcp.core.model import Access
 from slack_mcp.core.secret import Secret
 from slack_mcp.identity.issuer import IssuerKeys, is_same_issuer
 from slack_mcp.ports.identity import Principal, PrincipalKind
+from slack_mcp.protocol.jws import SIGNATURE_ONLY
 
 SCOPES: Final = MappingProxyType({"slack:read": Access.READ, "slack:write": Access.WRITE, "slack:admin": Access.ADMIN})
 LEEWAY_S: Final = 5.0
@@ -31,19 +32,6 @@ _ALGORITHMS: Final = MappingProxyType(
         "RSA": frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}),
         "EC": frozenset({"ES256", "ES384", "ES512"}),
         "OKP": frozenset({"EdDSA"}),
-    }
-)
-# Only the signature is PyJWT's business: the time comes from our clock, and each refusal says what is wrong.
-_SIGNATURE_ONLY: Final = jwt.PyJWT(
-    {
-        "verify_signature": True,
-        "verify_exp": False,
-        "verify_iat": False,
-        "verify_nbf": False,
-        "verify_aud": False,
-        "verify_iss": False,
-        "verify_sub": False,
-        "verify_jti": False,
     }
 )
 
@@ -116,7 +104,7 @@ class OAuthVerifier:
         if algorithm not in _ALGORITHMS.get(str(key.get("kty")), ()) or key.get("alg", algorithm) != algorithm:
             raise UnauthenticatedError("The access token is signed with an algorithm that its key is not for.")
         try:
-            _SIGNATURE_ONLY.decode_complete(token, jwt.PyJWK(dict(key), algorithm), algorithms=[algorithm])
+            SIGNATURE_ONLY.decode_complete(token, jwt.PyJWK(dict(key), algorithm), algorithms=[algorithm])
         except (jwt.PyJWTError, ValueError):
             raise UnauthenticatedError("The access token's signature is wrong.") from None
 

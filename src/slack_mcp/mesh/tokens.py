@@ -22,6 +22,7 @@ from slack_mcp.core.secret import Secret
 from slack_mcp.mesh.access import MeshAccess, normalise_mesh_url
 from slack_mcp.mesh.transport import MeshTransport, parse_json_object
 from slack_mcp.ports.mesh import MeshClaims
+from slack_mcp.protocol.jws import SIGNATURE_ONLY
 
 ALGORITHM: Final = "HS256"
 LEEWAY_S: Final = 5.0
@@ -33,19 +34,6 @@ _OK: Final = 200
 _NOT_ACCEPTED: Final = frozenset({401, 403})
 _JWT: Final = re.compile(r"[\w=-]+\.[\w=-]+\.[\w=-]*", re.ASCII)  # stricter than PyJWT, which skips other characters
 _SLUG: Final = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,127}")
-# Only the signature is PyJWT's business: the time comes from our clock, and Mesh sets no issuer and no audience.
-_SIGNATURE_ONLY: Final = jwt.PyJWT(
-    {
-        "verify_signature": True,
-        "verify_exp": False,
-        "verify_iat": False,
-        "verify_nbf": False,
-        "verify_aud": False,
-        "verify_iss": False,
-        "verify_sub": False,
-        "verify_jti": False,
-    }
-)
 
 
 class MeshTokenVerifier:
@@ -126,7 +114,7 @@ class MeshTokenVerifier:
         if not self._jwt_secret:
             return False
         try:
-            _SIGNATURE_ONLY.decode_complete(token, self._jwt_secret.reveal(), algorithms=[ALGORITHM])
+            SIGNATURE_ONLY.decode_complete(token, self._jwt_secret.reveal(), algorithms=[ALGORITHM])
         except jwt.PyJWTError:
             return False
         return True
