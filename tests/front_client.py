@@ -13,7 +13,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from slack_mcp.app.server import HttpDeadlines, HttpServer, bind
 from slack_mcp.core.errors import SlackMcpError
 from slack_mcp.core.ids import ConnectionId
-from slack_mcp.inbox.receive import SignedRequest
+from slack_mcp.inbox.verify import SignedRequest
 from slack_mcp.web.intake import Intake
 from slack_mcp.web.webhook import Webhook
 

@@ -165,6 +165,7 @@ async def _open_pod(name: str, *, database: Database, api_url: str, clock: Movab
     group_commit: GroupCommit[Delivery, bool] = GroupCommit(
         journal.append, limits=CommitLimits(max_batch=100, max_waiting=1_000, timeout_s=2.0)
     )
+    verifier = Verifier(directory=directory, clock=clock.real)
     async with (
         open_slack_apis(base_url=api_url) as slack,
         open_interactivity(
@@ -173,7 +174,7 @@ async def _open_pod(name: str, *, database: Database, api_url: str, clock: Movab
             directory=directory,
             slack=slack,
             slack_api_url=api_url,
-            verifier=Verifier(directory=directory, clock=clock.real),
+            verifier=verifier,
             journal=journal,
             submit=group_commit.submit,
             wake=lambda: dispatcher.wake(),  # noqa: PLW0108 - made below
@@ -196,10 +197,10 @@ async def _open_pod(name: str, *, database: Database, api_url: str, clock: Movab
         )
         receiver = Receiver(
             directory=directory,
+            verifier=verifier,
             journal=group_commit.submit,
             wake=dispatcher.wake,
             triage=find_reason_to_skip,
-            clock=clock.real,
         )
         intake = Intake(receiver)
         app = Webhook(intake, rest=Starlette(), max_body_bytes=MAX_BODY_BYTES, forms=FormIntake(interactivity.receiver))

@@ -5,7 +5,7 @@ from stepping_clock import SteppingClock
 
 from slack_mcp.core.ids import ChannelId, ConnectionId, EventId, PodId, Ts
 from slack_mcp.core.model import Delivery, EventState, Outcome, Settlement, Turn, TurnState
-from slack_mcp.inbox.prune import BATCH, Pruner
+from slack_mcp.inbox.prune import BATCH, prune
 from slack_mcp.ports.store import Journal
 from slack_mcp.sealing import Sealer
 from slack_mcp.store.database import Database
@@ -36,23 +36,22 @@ async def test_turns_and_finished_events_go_when_their_time_is_over(database: Da
     for number in range(3):
         await turns.begin_turn(make_turn(number))
         clock.time_s += 100
-    await prune(journal, turns, events_s=3600, turns_s=150)
+    await delete_old(journal, turns, events_s=3600, turns_s=150)
     assert await turns.count_turns() == 1
     assert (await journal.load_backlog()).unfinished == 1
     # PostgreSQL has a clock of its own, so that only "at once" can be asked of both.
-    await prune(journal, turns, events_s=0, turns_s=150)
+    await delete_old(journal, turns, events_s=0, turns_s=150)
     assert await journal.delete_finished(done_before_s=0, dead_before_s=0, limit=10) == 0
     assert (await journal.load_backlog()).unfinished == 1
 
 
-async def prune(journal: Journal, turns: SqlTurnStore, *, events_s: float, turns_s: float) -> None:
-    pruner = Pruner(
+async def delete_old(journal: Journal, turns: SqlTurnStore, *, events_s: float, turns_s: float) -> None:
+    await prune(
         [
             lambda limit: journal.delete_finished(done_before_s=events_s, dead_before_s=events_s, limit=limit),
             lambda limit: turns.delete_turns(before_s=turns_s, limit=limit),
         ]
     )
-    await pruner.prune()
 
 
 async def test_pruning_goes_on_batch_by_batch_until_one_is_not_full() -> None:
@@ -63,7 +62,7 @@ async def test_pruning_goes_on_batch_by_batch_until_one_is_not_full() -> None:
         left[0] -= taken
         return taken
 
-    await Pruner([delete]).prune()
+    await prune([delete])
     assert left == [0]
 
 

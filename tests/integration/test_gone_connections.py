@@ -22,7 +22,7 @@ from slack_mcp.core.errors import AgentError, AgentRefusedError
 from slack_mcp.core.ids import ChannelId, ConnectionId, EventId, PodId, Ts
 from slack_mcp.core.model import Connection, ConnectionChange
 from slack_mcp.core.secret import Secret
-from slack_mcp.inbox.prune import Pruner
+from slack_mcp.inbox.prune import prune
 from slack_mcp.mesh.client import MeshClient
 from slack_mcp.mesh.decopilot import Decopilot
 from slack_mcp.mesh.refusals import WatchedAgents
@@ -85,7 +85,7 @@ class Service:
 
     async def prune(self, **environ: str) -> None:
         settings = Settings.from_env({"DATABASE_URL": ":memory:", **environ}, dotenv=None)
-        await Pruner(list_deletions(settings, self.stores)).prune()
+        await prune(list_deletions(settings, self.stores))
 
     async def refused_since_ms(self, connection_id: ConnectionId = OURS) -> int | None:
         return (await self.directory.load(connection_id)).mesh_refused_since_ms

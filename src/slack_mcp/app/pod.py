@@ -6,6 +6,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import anyio
@@ -31,7 +32,7 @@ from slack_mcp.core.ids import PodId
 from slack_mcp.core.model import Connection, Delivery
 from slack_mcp.inbox.dispatch import Dispatcher, WorkLimits
 from slack_mcp.inbox.group_commit import CommitLimits, GroupCommit
-from slack_mcp.inbox.prune import Pruner
+from slack_mcp.inbox.prune import PRUNE_INTERVAL_S, prune
 from slack_mcp.inbox.receive import Receiver
 from slack_mcp.inbox.repeat import Repeater
 from slack_mcp.inbox.route import HandlerByType
@@ -83,7 +84,7 @@ class Pod:
     state: PodState
     journal: GroupCommit[Delivery, bool]
     dispatcher: Dispatcher
-    pruner: Pruner
+    pruner: Repeater
     sweeper: Repeater
     listener: Listener | None
     drain_delay_s: float
@@ -174,6 +175,7 @@ async def open_pod(settings: Settings) -> AsyncIterator[Pod]:
             ),
             weigh=lambda delivery: len(delivery.payload),
         )
+        verifier = Verifier(directory=directory, clock=clock, shared_secret=settings.slack_signing_secret)
         interactivity = await stack.enter_async_context(
             open_interactivity(
                 database=database,
@@ -181,7 +183,7 @@ async def open_pod(settings: Settings) -> AsyncIterator[Pod]:
                 directory=directory,
                 slack=slack,
                 slack_api_url=settings.slack_api_url,
-                verifier=Verifier(directory=directory, clock=clock, shared_secret=settings.slack_signing_secret),
+                verifier=verifier,
                 journal=stores.journal,
                 submit=group_commit.submit,
                 wake=lambda: dispatcher.wake(),  # noqa: PLW0108 - made below
@@ -233,12 +235,11 @@ async def open_pod(settings: Settings) -> AsyncIterator[Pod]:
         )
         receiver = Receiver(
             directory=directory,
+            verifier=verifier,
             journal=group_commit.submit,
             wake=dispatcher.wake,
             triage=_triage,
             plan=plan,
-            clock=clock,
-            shared_secret=settings.slack_signing_secret,
         )
         intake = Intake(receiver)
         services = Services(
@@ -304,7 +305,11 @@ async def open_pod(settings: Settings) -> AsyncIterator[Pod]:
             state=state,
             journal=group_commit,
             dispatcher=dispatcher,
-            pruner=Pruner((*list_deletions(settings, stores), interactivity.prune)),
+            pruner=Repeater(
+                "prune",
+                partial(prune, (*list_deletions(settings, stores), interactivity.prune)),
+                interval_s=PRUNE_INTERVAL_S,
+            ),
             sweeper=interactivity.sweeper,
             listener=listener,
             drain_delay_s=settings.drain_delay_s,

@@ -6,11 +6,9 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from slack_mcp.core.clock import Clock
 from slack_mcp.core.errors import OverloadedError, SlackMcpError
 from slack_mcp.core.ids import ConnectionId
 from slack_mcp.core.model import Connection, Delivery
-from slack_mcp.core.secret import Secret
 from slack_mcp.inbox.verify import SignedRequest, Verifier
 from slack_mcp.ports.directory import Directory
 from slack_mcp.protocol.events import (
@@ -22,8 +20,6 @@ from slack_mcp.protocol.events import (
     peek_routing,
 )
 
-__all__ = ["Receiver", "SignedRequest"]
-
 _log = structlog.get_logger(__name__)
 _level = logging.getLogger(__name__)  # asked for each delivery, and much faster than the one that writes
 
@@ -32,31 +28,30 @@ class Receiver:
     """Takes deliveries.
 
     Args:
+        verifier: finds the connection, and proves the signature.
         journal: puts a delivery into the next commit; the result is there when it is durable, and True when it was not
             journalled before.
         wake: called after something new was journalled that there is work in.
         triage: says why there is nothing to do for an event, when that is plain at once; None when there may be.
         plan: what is to be journalled beside an event and its body, of a connection that has triggers.
-        shared_secret: the signing secret of the one app on `/slack/events`, for workspaces without a connection.
     """
 
     def __init__(
         self,
         *,
         directory: Directory,
+        verifier: Verifier,
         journal: Callable[[Delivery], Future[bool]],
         wake: Callable[[], None],
         triage: Callable[[Connection, EventCallback], str | None],
-        clock: Clock,
         plan: Callable[[Connection, EventCallback, bytes], Sequence[Delivery]] = lambda *_: (),
-        shared_secret: Secret | None = None,
     ) -> None:
         self._directory = directory
         self._journal = journal
         self._wake = wake
         self._triage = triage
         self._plan = plan
-        self._verifier = Verifier(directory=directory, clock=clock, shared_secret=shared_secret)
+        self._verifier = verifier
 
     def begin(self, connection_id: ConnectionId, request: SignedRequest) -> Future[bool] | None:
         """Return the commit of an event for which nothing else has to be waited for; its end is when 200 may be said.

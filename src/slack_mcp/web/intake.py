@@ -9,7 +9,8 @@ import structlog
 
 from slack_mcp.core.errors import BodyTooLargeError, ConnectionNotFoundError, MalformedBodyError, SlackMcpError
 from slack_mcp.core.ids import ConnectionId
-from slack_mcp.inbox.receive import Receiver, SignedRequest
+from slack_mcp.inbox.receive import Receiver
+from slack_mcp.inbox.verify import SignedRequest
 from slack_mcp.web.problems import get_status, render_problem
 
 MAX_ID_CHARS: Final = 200

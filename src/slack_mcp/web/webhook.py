@@ -17,7 +17,6 @@ from slack_mcp.web.intake import JSON, Answer, refuse
 PATH: Final = "/slack/events"
 # Slack itself gives up after 3 s.
 BODY_TIMEOUT_S: Final = 10.0
-HEAR_OUT_S: Final = 1.0
 
 _READ_HEADERS: Final = frozenset(
     {
@@ -112,13 +111,6 @@ async def _read_body(headers: dict[bytes, bytes], receive: Receive, max_bytes: i
         if not message.get("more_body", False):
             return b"".join(chunks)
     return None
-
-
-async def _hear_out(receive: Receive, *, more: bool) -> None:
-    """Read on for a moment, and keep nothing: the reset of a connection that is still sent to overtakes the answer."""
-    with anyio.move_on_after(HEAR_OUT_S):
-        while more:
-            more = (await receive()).get("more_body", False)
 
 
 async def _answer(send: Send, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:

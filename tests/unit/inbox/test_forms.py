@@ -21,8 +21,7 @@ from slack_mcp.core.ids import ConnectionId
 from slack_mcp.core.model import Connection, Delivery
 from slack_mcp.core.secret import Secret
 from slack_mcp.inbox.forms import FormReceiver
-from slack_mcp.inbox.receive import SignedRequest
-from slack_mcp.inbox.verify import Verifier
+from slack_mcp.inbox.verify import SignedRequest, Verifier
 from slack_mcp.ports.interactions import InstantAnswer
 from slack_mcp.protocol.interactions import Interaction
 from slack_mcp.simulator import sign

@@ -11,7 +11,8 @@ from trigger_fakes import make_trigger
 from slack_mcp.core.errors import OverloadedError, StoreUnavailableError
 from slack_mcp.core.ids import EventId
 from slack_mcp.core.model import Connection, Delivery
-from slack_mcp.inbox.receive import Receiver, SignedRequest
+from slack_mcp.inbox.receive import Receiver
+from slack_mcp.inbox.verify import SignedRequest, Verifier
 from slack_mcp.protocol.events import EventCallback
 from slack_mcp.simulator import sign
 
@@ -28,13 +29,14 @@ class Pod:
         self.room = room
         self.wakes = 0
         self.clock = SteppingClock()
+        directory = FakeDirectory(connection)
         self.receiver = Receiver(
-            directory=FakeDirectory(connection),
+            directory=directory,
+            verifier=Verifier(directory=directory, clock=self.clock),
             journal=self.journal,
             wake=self.wake,
             triage=lambda _connection, _event: "not_for_us",
             plan=self.plan,
-            clock=self.clock,
         )
 
     def journal(self, delivery: Delivery) -> Future[bool]:

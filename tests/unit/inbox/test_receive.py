@@ -22,7 +22,8 @@ from slack_mcp.core.errors import (
 from slack_mcp.core.ids import ConnectionId
 from slack_mcp.core.model import Connection, Delivery
 from slack_mcp.core.secret import Secret
-from slack_mcp.inbox.receive import Receiver, SignedRequest
+from slack_mcp.inbox.receive import Receiver
+from slack_mcp.inbox.verify import SignedRequest, Verifier
 from slack_mcp.protocol.events import EventCallback
 from slack_mcp.simulator import sign
 
@@ -44,11 +45,14 @@ class Pod:
         self.wakes = 0
         self.receiver = Receiver(
             directory=self.directory,
+            verifier=Verifier(
+                directory=self.directory,
+                clock=self.clock,
+                shared_secret=Secret(shared_secret) if shared_secret else None,
+            ),
             journal=self.journal,
             wake=self.wake,
             triage=self.triage,
-            clock=self.clock,
-            shared_secret=Secret(shared_secret) if shared_secret else None,
         )
 
     def journal(self, delivery: Delivery) -> Future[bool]:

@@ -6,7 +6,7 @@ import pytest
 
 from slack_mcp.core import errors
 from slack_mcp.core.ids import ConnectionId
-from slack_mcp.inbox.receive import SignedRequest
+from slack_mcp.inbox.verify import SignedRequest
 from slack_mcp.web.intake import Intake
 from slack_mcp.web.problems import STATUS, get_status, render_problem
 from slack_mcp.web.webhook import Webhook
