@@ -1,7 +1,6 @@
 """The connection's own bot: who it is, and what it is able to do."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from pydantic import Field
@@ -12,6 +11,7 @@ from slack_mcp.core.model import AgentBackend, Connection
 from slack_mcp.protocol.answers import text
 from slack_mcp.tools.admission import find_problem
 from slack_mcp.tools.call import Call
+from slack_mcp.tools.fields import render_ms
 from slack_mcp.tools.tool import Arguments, Result, Tool
 
 
@@ -124,7 +124,7 @@ async def _get_bot_status(call: Call, _arguments: BotArguments) -> BotStatusResu
             triggers=len(connection.triggers),
             refused_triggers=[
                 RefusedTrigger(
-                    type=each.event_type, trigger_id=each.trigger_id, since=_render_time(each.refused_at_ms or 0)
+                    type=each.event_type, trigger_id=each.trigger_id, since=render_ms(each.refused_at_ms or 0)
                 )
                 for each in refused
             ]
@@ -165,13 +165,9 @@ def _describe_agent(connection: Connection) -> AgentStatus:
     elif connection.mesh_api_key is None and connection.mesh_token is None:
         problem = "Mesh gave no key: save the connection's configuration in Mesh."
     elif connection.mesh_refused_since_ms is not None:
-        since = _render_time(connection.mesh_refused_since_ms)
+        since = render_ms(connection.mesh_refused_since_ms)
         problem = f"Mesh refuses the connection since {since}: save its configuration in Mesh."
     return AgentStatus(backend=backend, configured=problem is None, problem=problem)
-
-
-def _render_time(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 TOOLS: Final = (

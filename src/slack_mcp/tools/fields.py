@@ -63,6 +63,11 @@ def render_now(now_s: float) -> str:
     return f"{now_s + _CLOCK_SKEW_S:.6f}"
 
 
+def render_ms(at_ms: int) -> str:
+    """Return unix milliseconds in UTC, to the second, as ISO 8601 has it."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def render_time(ts: str) -> str:
     """Return when a ts was, in UTC, to the minute; the ts itself when it is none."""
     try:

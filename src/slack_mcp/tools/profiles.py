@@ -1,7 +1,6 @@
 """What people say of themselves, and whether they are there."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import structlog
@@ -10,7 +9,7 @@ from pydantic import Field
 from slack_mcp.core.errors import SlackApiError
 from slack_mcp.protocol.answers import number, text
 from slack_mcp.tools.call import Call
-from slack_mcp.tools.fields import UserText
+from slack_mcp.tools.fields import UserText, render_ms
 from slack_mcp.tools.needs import Needs
 from slack_mcp.tools.tool import Arguments, Result, Tool
 
@@ -133,7 +132,7 @@ async def _fetch_do_not_disturb(call: Call, user_id: str) -> tuple[bool | None, 
         return None, None
     start_s, end_s = number(answer, "next_dnd_start_ts") or 0, number(answer, "next_dnd_end_ts") or 0
     is_silent = answer.get("dnd_enabled") is True and start_s <= call.services.clock.now_s() < end_s
-    return is_silent, datetime.fromtimestamp(end_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if is_silent else None
+    return is_silent, render_ms(end_s * 1000) if is_silent else None
 
 
 TOOLS: Final = (

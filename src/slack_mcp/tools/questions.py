@@ -1,6 +1,5 @@
 """Questions to people: asked in Slack, answered there by a click or in words, and fetched here."""
 
-from datetime import UTC, datetime
 from typing import Annotated, Final, Literal
 
 from pydantic import Field
@@ -9,6 +8,7 @@ from slack_mcp.core.ids import Ts, UserId
 from slack_mcp.core.model import Access
 from slack_mcp.ports.questions import Question, QuestionRequest, Questions
 from slack_mcp.tools.call import Call, Services
+from slack_mcp.tools.fields import render_ms
 from slack_mcp.tools.needs import Needs
 from slack_mcp.tools.tool import Arguments, Result, Tool
 
@@ -120,18 +120,14 @@ def _render(question: Question) -> QuestionResult:
         question_id=question.question_id,
         state=question.state.value,
         answers=[
-            GivenAnswer(user_id=each.user_id, answer=each.answer, answered_at=_render_time(each.answered_at_ms))
+            GivenAnswer(user_id=each.user_id, answer=each.answer, answered_at=render_ms(each.answered_at_ms))
             for each in question.answers
         ],
         quorum=question.quorum,
         channel=question.channel_id,
         ts=question.message_ts,
-        expires_at=_render_time(question.expires_at_ms),
+        expires_at=render_ms(question.expires_at_ms),
     )
-
-
-def _render_time(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 TOOLS: Final = (

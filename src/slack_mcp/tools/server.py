@@ -53,6 +53,7 @@ class Toolbox:
     ) -> None:
         self._services = services
         self._requests = requests
+        self._offered = tuple(tools)
         self._tools = {tool.name: tool for tool in tools}
         self._described = {tool.name: tool.describe() for tool in tools}
         self._call_timeout_s = call_timeout_s
@@ -85,7 +86,7 @@ class Toolbox:
             caller=caller,
             tool=tool.name,
             access=tool.access,
-            tools=tuple(self._tools.values()),
+            tools=self._offered,
         )
         started_s = anyio.current_time()
         detail: str | None = None
