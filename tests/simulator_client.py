@@ -4,7 +4,24 @@ from typing import Any
 
 import httpx2
 
+from slack_mcp.simulator import Workspace
+
 Json = dict[str, Any]
+
+
+def make_plain_workspace(number: int = 1, **changes: Any) -> Workspace:
+    """Return a workspace with one person and one channel, whose ids and secrets end in its number."""
+    values: dict[str, Any] = {
+        "team_id": f"T{number}",
+        "bot_token": f"xoxb-{number}",
+        "signing_secret": f"secret-{number}",
+        "app_id": f"A{number}",
+        "bot_user_id": f"UBOT{number}",
+    }
+    workspace = Workspace(**(values | changes))
+    workspace.add_user(f"UANN{number}", "ann")
+    workspace.add_channel(f"C{number}", "general")
+    return workspace
 
 
 class SimulatorClient:

@@ -100,16 +100,6 @@ async def kill_at_random(
         await fleet.restart(pod)
 
 
-@pytest.fixture(params=["postgresql", "sqlite"])
-def kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def database_url(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return str(request.getfixturevalue("postgres_url")) if kind == "postgresql" else f"sqlite:{tmp_path}/slack.db"
-
-
 async def test_every_event_is_done_exactly_once_while_pods_are_killed(
     kind: str, database_url: str, tmp_path: Path
 ) -> None:

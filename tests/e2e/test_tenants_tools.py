@@ -36,12 +36,6 @@ META = {
 }
 
 
-@pytest.fixture(params=["postgresql", "sqlite"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    is_postgres = request.param == "postgresql"
-    return str(request.getfixturevalue("postgres_url")) if is_postgres else f"sqlite:{tmp_path}/slack.db"
-
-
 class World:
     """Two tenants on one process of the service."""
 

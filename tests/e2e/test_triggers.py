@@ -25,16 +25,6 @@ TIME_SCALE = 0.02
 DELAYED_ATTEMPTS = 5
 
 
-@pytest.fixture(params=["postgresql", "sqlite"])
-def kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def database_url(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return str(request.getfixturevalue("postgres_url")) if kind == "postgresql" else f"sqlite:{tmp_path}/slack.db"
-
-
 async def subscribe(fleet: Fleet, receiver: Receiver) -> Trigger:
     async with open_admin(fleet.settings) as admin, admin.open_subscriptions() as subscriptions:
         return await subscriptions.add(ConnectionId("conn_1"), "slack.message.received", f"{receiver.url}/hook", {})

@@ -11,6 +11,7 @@ from subprocess import DEVNULL, PIPE
 import anyio
 import httpx2
 import pytest
+from simulator_client import make_plain_workspace
 from slack_sdk.signature import SignatureVerifier
 from slack_sdk.web.async_client import AsyncWebClient
 from starlette.applications import Starlette
@@ -56,17 +57,7 @@ def app() -> App:
 
 @pytest.fixture
 def workspace() -> Workspace:
-    workspace = Workspace(
-        team_id="T1",
-        bot_token="xoxb-1",
-        signing_secret="secret-1",
-        app_id="A1",
-        bot_user_id="UBOT1",
-        connection_id="conn_1",
-    )
-    workspace.add_user("UANN1", "ann")
-    workspace.add_channel("C1", "general")
-    return workspace
+    return make_plain_workspace(connection_id="conn_1")
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from urllib.parse import parse_qs
 import anyio
 import httpx2
 import pytest
+from simulator_client import make_plain_workspace
 from slack_sdk.errors import SlackApiError
 from slack_sdk.signature import SignatureVerifier
 from slack_sdk.web.async_client import AsyncWebClient
@@ -81,17 +82,7 @@ def app() -> App:
 
 @pytest.fixture
 def workspace() -> Workspace:
-    workspace = Workspace(
-        team_id="T1",
-        bot_token="xoxb-1",
-        signing_secret="secret-1",
-        app_id="A1",
-        bot_user_id="UBOT1",
-        connection_id="conn_1",
-    )
-    workspace.add_user("UANN1", "ann")
-    workspace.add_channel("C1", "general")
-    return workspace
+    return make_plain_workspace(connection_id="conn_1")
 
 
 @pytest.fixture

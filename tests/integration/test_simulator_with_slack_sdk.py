@@ -5,11 +5,12 @@ from collections.abc import AsyncIterator
 import aiohttp
 import anyio
 import pytest
+from simulator_client import make_plain_workspace
 from slack_sdk.errors import SlackApiError
 from slack_sdk.http_retry.builtin_async_handlers import AsyncRateLimitErrorRetryHandler
 from slack_sdk.web.async_client import AsyncWebClient
 
-from slack_mcp.simulator import Address, Fault, Simulator, Workspace, serve
+from slack_mcp.simulator import Address, Fault, Simulator, serve
 
 pytestmark = pytest.mark.anyio
 METADATA = {"event_type": "turn", "event_payload": {"event_id": "Ev1"}}
@@ -17,20 +18,7 @@ METADATA = {"event_type": "turn", "event_payload": {"event_id": "Ev1"}}
 
 @pytest.fixture
 def simulator() -> Simulator:
-    simulator = Simulator()
-    for number in (1, 2):
-        workspace = simulator.add_workspace(
-            Workspace(
-                team_id=f"T{number}",
-                bot_token=f"xoxb-{number}",
-                signing_secret=f"secret-{number}",
-                app_id=f"A{number}",
-                bot_user_id=f"UBOT{number}",
-            )
-        )
-        workspace.add_user(f"UANN{number}", "ann")
-        workspace.add_channel(f"C{number}", "general")
-    return simulator
+    return Simulator(make_plain_workspace(1), make_plain_workspace(2))
 
 
 @pytest.fixture

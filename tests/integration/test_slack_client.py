@@ -8,6 +8,7 @@ from typing import Any
 import anyio
 import pytest
 from bot_fakes import make_connection
+from simulator_client import make_plain_workspace
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -22,7 +23,7 @@ from slack_mcp.core.errors import (
 from slack_mcp.core.ids import ChannelId, ConnectionId, Ts
 from slack_mcp.core.model import Connection
 from slack_mcp.core.secret import Secret
-from slack_mcp.simulator import Fault, Simulator, Workspace, serve
+from slack_mcp.simulator import Fault, Simulator, serve
 from slack_mcp.simulator.calls import Call
 from slack_mcp.simulator.server import serve_app
 from slack_mcp.slack.client import MAX_PAGES, REPLIES_PER_PAGE, SlackWebApi, SlackWebApis, open_slack_apis
@@ -36,21 +37,12 @@ TEXT = "canary text"
 
 @pytest.fixture
 def simulator() -> Simulator:
-    simulator = Simulator()
-    for number in (1, 2):
-        workspace = simulator.add_workspace(
-            Workspace(
-                team_id=f"T{number}",
-                team_name=f"Team {number}",
-                bot_token=f"xoxb-canary-{number}",
-                signing_secret=f"secret-{number}",
-                app_id=f"A{number}",
-                bot_user_id=f"UBOT{number}",
-            )
+    return Simulator(
+        *(
+            make_plain_workspace(number, team_name=f"Team {number}", bot_token=f"xoxb-canary-{number}")
+            for number in (1, 2)
         )
-        workspace.add_user(f"UANN{number}", "ann")
-        workspace.add_channel(f"C{number}", "general")
-    return simulator
+    )
 
 
 @pytest.fixture
