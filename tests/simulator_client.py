@@ -38,6 +38,13 @@ class SimulatorClient:
         body: Json = response.json()
         return body
 
+    async def control(self, what: str, **body: Any) -> Json:
+        """Return the answer of the control API to a POST that must succeed."""
+        response = await self._http.post(f"/control/{what}", json=body)
+        assert response.status_code == 200, response.text
+        answer: Json = response.json()
+        return answer
+
     async def call(self, method: str, **args: Any) -> Json:
         """Return the answer of a call that must succeed."""
         body = await self.answer(method, **args)

@@ -1,6 +1,7 @@
 """The stock Slack SDK takes the simulator for Slack, over real loopback HTTP."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import aiohttp
 import anyio
@@ -8,9 +9,11 @@ import pytest
 from simulator_client import make_plain_workspace
 from slack_sdk.errors import SlackApiError
 from slack_sdk.http_retry.builtin_async_handlers import AsyncRateLimitErrorRetryHandler
+from slack_sdk.models.blocks import DividerBlock
+from slack_sdk.models.messages.chunk import TaskUpdateChunk
 from slack_sdk.web.async_client import AsyncWebClient
 
-from slack_mcp.simulator import Address, Fault, Simulator, serve
+from slack_mcp.simulator import Address, Fault, Limits, Simulator, StreamRules, serve
 
 pytestmark = pytest.mark.anyio
 METADATA = {"event_type": "turn", "event_payload": {"event_id": "Ev1"}}
@@ -67,6 +70,51 @@ async def test_the_other_methods_with_the_stock_client(client: AsyncWebClient, s
     names = [member["name"] async for page in await client.users_list(limit=1) for member in page["members"]]
     assert names == ["bot", "ann"]
     assert simulator.calls.errors == {}
+
+
+async def test_the_stock_clients_stream_helper_writes_one_message(client: AsyncWebClient, simulator: Simulator) -> None:
+    root = simulator.say("T1", "UANN1", "C1", "<@UBOT1> hello").message
+    stream = await client.chat_stream(
+        channel="C1", thread_ts=root.ts, recipient_team_id="T1", recipient_user_id="UANN1", buffer_size=4
+    )
+    await stream.append(markdown_text="hello ")
+    await stream.append(chunks=[TaskUpdateChunk(id="t", title="Looking", status="in_progress")])
+    await stream.append(markdown_text="yourself", chunks=[{"type": "plan_update", "title": "Work"}])
+    assert (await simulator.wait_for_answer("T1", "C1", root.ts)).is_streaming
+    with pytest.raises(TimeoutError):
+        await simulator.wait_for_answer("T1", "C1", root.ts, is_whole=True, timeout_s=0)
+    stopped = await stream.stop(blocks=[DividerBlock()], metadata=METADATA)
+    assert not (await simulator.wait_for_answer("T1", "C1", root.ts, is_whole=True)).is_streaming
+    message = simulator.workspaces["T1"].channels["C1"].messages[stopped["ts"]]
+    assert (message.text, message.blocks, message.metadata) == ("hello yourself", [{"type": "divider"}], METADATA)
+    assert [(each.title, each.status) for each in message.tasks] == [("Looking", "in_progress")]
+    assert stopped["message"]["streaming_state"] == "completed"
+    assert simulator.calls.counts["chat.appendStream"] == 2
+
+
+async def test_the_stock_client_is_told_why_a_stream_ended(client: AsyncWebClient, simulator: Simulator) -> None:
+    root = simulator.say("T1", "UANN1", "C1", "<@UBOT1> hello").message
+    who: dict[str, Any] = {"recipient_team_id": "T1", "recipient_user_id": "UANN1"}
+    started = await client.chat_startStream(channel="C1", thread_ts=root.ts, markdown_text="so far", **who)
+    with pytest.raises(SlackApiError, match="streaming_state_conflict"):
+        await client.chat_update(channel="C1", ts=started["ts"], text="x")
+    simulator.gestures.stop("T1", "UANN1", "C1", root.ts)
+    with pytest.raises(SlackApiError, match="stopped_by_user"):
+        await client.chat_appendStream(channel="C1", ts=started["ts"], markdown_text="more")
+    simulator.workspaces["T1"].stream_rules = StreamRules(max_age_s=0)
+    again = await client.chat_startStream(channel="C1", thread_ts=root.ts, **who)
+    with pytest.raises(SlackApiError, match="message_not_in_streaming_state"):
+        await client.chat_stopStream(channel="C1", ts=again["ts"])
+    with pytest.raises(SlackApiError, match="missing_recipient_team_id"):
+        await client.chat_startStream(channel="C1", thread_ts=root.ts)
+
+
+async def test_the_stock_client_waits_as_long_as_a_limit_says(client: AsyncWebClient, simulator: Simulator) -> None:
+    simulator.workspaces["T1"].limits = Limits(post_burst=1, posts_per_s=20)
+    client.retry_handlers.append(AsyncRateLimitErrorRetryHandler(max_retry_count=1))
+    for _ in range(2):
+        await client.chat_postMessage(channel="C1", text="x")
+    assert simulator.calls.errors == {"ratelimited": 1}
 
 
 async def test_get_query_and_form_and_json_bodies_are_the_same_call(address: Address, simulator: Simulator) -> None:

@@ -23,7 +23,16 @@ USER_ONLY = frozenset(
 """The methods that take no bot token."""
 
 BOT_ONLY = frozenset(
-    {"assistant.threads.setStatus", "assistant.threads.setSuggestedPrompts", "assistant.threads.setTitle"}
+    {
+        "agents.sessions.rename",
+        "agents.sessions.setStatus",
+        "assistant.threads.setStatus",
+        "assistant.threads.setSuggestedPrompts",
+        "assistant.threads.setTitle",
+        "chat.appendStream",
+        "chat.startStream",
+        "chat.stopStream",
+    }
 )
 """The methods that take no user token."""
 

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
+from typing import Any
 from urllib.parse import quote
 
 from slack_mcp.simulator.model import Json, SlackRefusalError
@@ -36,7 +37,12 @@ class File:
 
     Attributes:
         access: who may do what beyond those who see a message with it: an id of a user or channel → read, write, owner.
-        redirect_to: answer a download with a redirect to this URL; for tests.
+        declared_bytes: the size that Slack says it has; None for that of its content.
+        redirect_to: answer a download with a redirect to this URL.
+        is_login_page: answer a download with Slack's login page, as it does without a token.
+        served_type: the Content-Type of a download; that of the file where it is empty.
+        pause_s: how long a download waits before each piece of 16 KiB.
+        is_endless: a download repeats the content for ever.
     """
 
     file_id: str
@@ -51,7 +57,12 @@ class File:
     snippet_type: str = ""
     shares: list[Share] = field(default_factory=list)
     access: dict[str, str] = field(default_factory=dict)
+    declared_bytes: int | None = None
     redirect_to: str | None = None
+    is_login_page: bool = False
+    served_type: str = ""
+    pause_s: float = 0.0
+    is_endless: bool = False
 
     @property
     def mode(self) -> str:
@@ -153,8 +164,12 @@ class Shelf:
         filetype: str = "",
         alt_txt: str = "",
         snippet_type: str = "",
+        **serving: Any,
     ) -> File:
-        """Add a file and return it; type and MIME type come from the name when they are not given."""
+        """Add a file and return it; type and MIME type come from the name when they are not given.
+
+        `serving` are further fields of a File, such as `declared_bytes`. Raises TypeError for one that it has not.
+        """
         suffix = PurePosixPath(name).suffix.lower().lstrip(".")
         file = File(
             file_id=file_id or new_id("F"),
@@ -167,6 +182,7 @@ class Shelf:
             created_s=created_s,
             alt_txt=alt_txt,
             snippet_type=snippet_type,
+            **serving,
         )
         self.files[file.file_id] = file
         return file
@@ -194,7 +210,7 @@ class Shelf:
             "user": file.user_id,
             "user_team": self.team_id,
             "editable": file.mode != "hosted",
-            "size": len(file.content),
+            "size": len(file.content) if file.declared_bytes is None else file.declared_bytes,
             "mode": file.mode,
             "is_external": False,
             "external_type": "",

@@ -63,7 +63,20 @@ _REQUIRED = {
     "rich_text": ("elements",),
     "table": ("rows",),
 }
-_ELEMENT_LIMITS = {"text": 75, "value": 2_000, "url": 3_000, "action_id": LONGEST_ID, "placeholder": 150}
+_ELEMENT_REQUIRED = {
+    "button": ("text",),
+    "icon_button": ("icon", "text"),
+    "feedback_buttons": ("positive_button", "negative_button"),
+    "feedback_button": ("text", "value"),
+}
+_ELEMENT_LIMITS = {
+    "text": 75,
+    "value": 2_000,
+    "url": 3_000,
+    "action_id": LONGEST_ID,
+    "placeholder": 150,
+    "accessibility_label": 75,
+}
 _VIEW_LIMITS = {"title": 24, "submit": 24, "close": 24, "private_metadata": 3_000, "callback_id": LONGEST_ID}
 _LONGEST_FIELD = 2_000
 _MOST_COLUMNS = 20
@@ -150,7 +163,7 @@ def _part_errors(block: Json, kind: str, pointer: str) -> list[Json]:
     for index, row in enumerate(block.get("rows") or [] if kind == "table" else []):
         if isinstance(row, list) and len(row) > _MOST_COLUMNS:
             errors.append(_error(f"{pointer}/rows/{index}", f"no more than {_MOST_COLUMNS} items allowed"))
-    for index, element in enumerate(block.get("elements") or [] if kind == "actions" else []):
+    for index, element in enumerate(block.get("elements") or [] if kind in ("actions", "context_actions") else []):
         errors += _element_errors(element, f"{pointer}/elements/{index}")
     for name in ("accessory", "element"):
         if block.get(name) is not None:
@@ -166,8 +179,14 @@ def _element_errors(element: Any, pointer: str) -> list[Json]:
         for name, limit in _ELEMENT_LIMITS.items()
         for error in _too_long(element.get(name), limit, f"{pointer}/{name}")
     ]
-    if element["type"] == "button" and not element.get("text"):
-        errors.append(_error(f"{pointer}/text", "missing required field: text"))
+    errors += [
+        _error(f"{pointer}/{name}", f"missing required field: {name}")
+        for name in _ELEMENT_REQUIRED.get(element["type"], ())
+        if not element.get(name)
+    ]
+    for name in ("positive_button", "negative_button"):
+        if isinstance(element.get(name), dict):
+            errors += _element_errors({"type": "feedback_button"} | element[name], f"{pointer}/{name}")
     options = element.get("options")
     if isinstance(options, list) and len(options) > _MOST_OPTIONS:
         errors.append(_error(f"{pointer}/options", f"no more than {_MOST_OPTIONS} items allowed"))

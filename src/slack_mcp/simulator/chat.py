@@ -17,6 +17,7 @@ LONGEST_TEXT = 40_000
 LONGEST_UPDATE = 4_000
 LONGEST_MARKDOWN = 12_000
 LONGEST_BLOCKS = 13_200
+"""Reported by clients, not documented."""
 MOST_ATTACHMENTS = 100
 
 
@@ -57,16 +58,18 @@ def post_message(workspace: Workspace, args: Args) -> Answer:
 
 
 def update(workspace: Workspace, args: Args) -> Answer:
-    """chat.update: own messages only, at most 4 000 characters."""
+    """chat.update: own messages only, not while they stream, and at most 4 000 characters of `text`."""
     message = _own_message(workspace, args, "cant_update_message")
+    if message.is_streaming:
+        raise SlackRefusalError("streaming_state_conflict")
     content = parse_content(args)
-    if len(content.text) > LONGEST_UPDATE:
+    if len(args.text("text")) > LONGEST_UPDATE:
         raise SlackRefusalError("msg_too_long")
     posted = workspace.update(
         message,
         content.text,
         blocks=content.blocks,
-        metadata=_metadata(args),
+        metadata=parse_metadata(args),
         attachments=content.attachments,
     )
     body = {
@@ -130,7 +133,7 @@ def parse_content(args: Args) -> Content:
         raise SlackRefusalError("no_text")
     if len(attachments or ()) > MOST_ATTACHMENTS:
         raise SlackRefusalError("too_many_attachments")
-    _check_blocks(blocks or [])
+    check_blocks(blocks or [])
     return Content(text=text or markdown, blocks=blocks, attachments=attachments)
 
 
@@ -146,18 +149,12 @@ def parse_options(channel: Channel, args: Args, content: Content) -> Json:
         "attachments": content.attachments,
         "unfurl_links": args.flag("unfurl_links") if args.optional("unfurl_links") else None,
         "unfurl_media": args.flag("unfurl_media") if args.optional("unfurl_media") else None,
-        "metadata": _metadata(args),
+        "metadata": parse_metadata(args),
     }
 
 
-def _own_message(workspace: Workspace, args: Args, refusal: str) -> Message:
-    message = find_message(visible_channel(workspace, args), args.text("ts"))
-    if message.user_id != workspace.actor.user_id:
-        raise SlackRefusalError(refusal)
-    return message
-
-
-def _check_blocks(blocks: list[Json]) -> None:
+def check_blocks(blocks: list[Json]) -> None:
+    """Raise SlackRefusalError invalid_blocks or msg_blocks_too_long for what a message cannot show."""
     errors = validate_blocks(blocks, most=MOST_BLOCKS)
     if errors:
         # Slack names the places in words there: https://docs.slack.dev/reference/methods/chat.postMessage
@@ -165,17 +162,26 @@ def _check_blocks(blocks: list[Json]) -> None:
         raise SlackRefusalError(
             "invalid_blocks", errors=[each["message"] for each in errors], response_metadata={"messages": messages}
         )
-    if measure_text(blocks) > LONGEST_BLOCKS:
+    markdown = [each for each in blocks if each.get("type") == "markdown"]
+    if measure_text(blocks) > LONGEST_BLOCKS or measure_text(markdown) > LONGEST_MARKDOWN:
         raise SlackRefusalError("msg_blocks_too_long")
 
 
-def _metadata(args: Args) -> Json | None:
+def parse_metadata(args: Args) -> Json | None:
+    """Return a message's metadata; None without any. Raises SlackRefusalError invalid_metadata_format."""
     metadata: Json | None = args.nested("metadata", dict, "invalid_metadata_format")
     if metadata and not (
         isinstance(metadata.get("event_type"), str) and isinstance(metadata.get("event_payload"), dict)
     ):
         raise SlackRefusalError("invalid_metadata_format")
     return metadata
+
+
+def _own_message(workspace: Workspace, args: Args, refusal: str) -> Message:
+    message = find_message(visible_channel(workspace, args), args.text("ts"))
+    if message.user_id != workspace.actor.user_id:
+        raise SlackRefusalError(refusal)
+    return message
 
 
 CHAT_METHODS: dict[str, tuple[Method, str]] = {

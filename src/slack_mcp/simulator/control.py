@@ -11,6 +11,7 @@ from slack_mcp.simulator.calls import Call
 from slack_mcp.simulator.deliveries import Delivery
 from slack_mcp.simulator.model import Json, Message, SlackRefusalError
 from slack_mcp.simulator.simulator import Simulator
+from slack_mcp.simulator.spec import change_rules
 from slack_mcp.simulator.workspace import Workspace
 
 LONGEST_WAIT_S = 60.0
@@ -67,17 +68,22 @@ class Control:
         return JSONResponse(render_delivery(delivery))
 
     async def wait(self, request: Request) -> Response:
-        """{team_id, channel, thread_ts, count?, text?, timeout_s?} → {messages} of the bot; 408 when too few."""
+        """{team_id, channel, thread_ts, count?, text?, is_whole?, timeout_s?} → {messages} of the bot, or 408.
+
+        `is_whole` counts only those that stream no more.
+        """
         body = await read_body(request)
         workspace = self._find(body.get("team_id"))
         if workspace is None:
             return refuse(404, "team_not_found")
-        text, count = str(body.get("text", "")), int(body.get("count", 1))
+        text, count, is_whole = str(body.get("text", "")), int(body.get("count", 1)), bool(body.get("is_whole"))
         found: list[Message] = []
 
         def is_there() -> bool:
             thread = workspace.thread(str(body.get("channel")), str(body.get("thread_ts")))
-            found[:] = [each for each in thread if each.bot_id is not None and text in each.text]
+            bot_id = workspace.install.bot_id
+            spoken = [each for each in thread if each.bot_id == bot_id and text in each.text]
+            found[:] = [each for each in spoken if not (is_whole and each.is_streaming)]
             return len(found) >= count
 
         try:
@@ -150,11 +156,18 @@ class Control:
         return JSONResponse({})
 
     async def workspace(self, request: Request) -> Response:
-        """{team_id, signing_secret?, bot_token?, connection_id?, is_revoked?, scopes?} → changed from now on."""
+        """{team_id, signing_secret?, bot_token?, connection_id?, is_revoked?, scopes?, has_agent_view?, …} → changed.
+
+        `limits` and `stream_rules` are the fields of Limits and StreamRules; null takes the limits away.
+        """
         body = await read_body(request)
         workspace = self._find(body.get("team_id"))
         if workspace is None:
             return refuse(404, "team_not_found")
+        try:
+            change_rules(workspace, body)
+        except TypeError:
+            return refuse(400, "unknown field")
         for name in ("signing_secret", "connection_id", "is_revoked", "scopes"):
             if name in body:
                 setattr(workspace, name, body[name])

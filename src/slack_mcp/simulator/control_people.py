@@ -1,4 +1,4 @@
-"""The part of the control API in which people act: commands, buttons, modals, shortcuts and files."""
+"""The part of the control API in which people act: commands, buttons, modals, shortcuts, surfaces and files."""
 
 from base64 import b64decode
 from collections.abc import Awaitable, Callable
@@ -12,8 +12,11 @@ from slack_mcp.simulator.control import LONGEST_WAIT_S, read_body, refuse
 from slack_mcp.simulator.deliveries import FormAnswer
 from slack_mcp.simulator.model import Json, SlackRefusalError
 from slack_mcp.simulator.simulator import Simulator
+from slack_mcp.simulator.surfaces import Opened
 from slack_mcp.simulator.views import render_view
-from slack_mcp.simulator.workspace import Workspace
+from slack_mcp.simulator.workspace import Posted, Workspace
+
+SERVING_FIELDS = ("declared_bytes", "redirect_to", "is_login_page", "served_type", "pause_s", "is_endless")
 
 
 def control_people_routes(simulator: Simulator) -> list[Route]:
@@ -22,6 +25,7 @@ def control_people_routes(simulator: Simulator) -> list[Route]:
     return [
         Route("/control/command", control.command, methods=["POST"]),
         Route("/control/interaction", control.interaction, methods=["POST"]),
+        Route("/control/gesture", control.gesture, methods=["POST"]),
         Route("/control/share", control.share, methods=["POST"]),
         Route("/control/views", control.views, methods=["GET"]),
         Route("/control/responses", control.responses, methods=["GET"]),
@@ -70,10 +74,44 @@ class ControlPeople:
             return refuse(400, "unknown kind")
         return await self._perform(body, lambda: act(body["team_id"], **fields))
 
+    async def gesture(self, request: Request) -> Response:
+        """{team_id, kind, …} → {envelopes} of what the gesture makes Slack tell, and the ids of what it made.
+
+        Kinds: open_home {user, tab?}, open_assistant {user, viewing?}, look_at {user, channel},
+        stop {user, channel, thread_ts}, edit {user, channel, ts, text}, unsay {user, channel, ts},
+        speak {bot_id, channel, text, thread_ts?, is_classic?}.
+        """
+        body = await read_body(request)
+        fields = {key: value for key, value in body.items() if key not in ("kind", "team_id")}
+        gestures = self._simulator.gestures
+        kinds: dict[str, Callable[..., list[Json] | Opened | Posted]] = {
+            "open_home": gestures.open_home,
+            "open_assistant": gestures.open_assistant,
+            "look_at": gestures.look_at,
+            "stop": gestures.stop,
+            "edit": gestures.edit,
+            "unsay": gestures.unsay,
+            "speak": gestures.speak,
+        }
+        act = kinds.get(str(body.get("kind")))
+        if act is None:
+            return refuse(400, "unknown kind")
+        workspace = self._find(body.get("team_id"))
+        if workspace is None:
+            return refuse(404, "team_not_found")
+        try:
+            done = act(workspace.team_id, **fields)
+        except TypeError:
+            return refuse(400, "unknown or missing field")
+        except SlackRefusalError as error:
+            return refuse(404, error.code)
+        return JSONResponse(_render_done(done))
+
     async def share(self, request: Request) -> Response:
         """{team_id, user, channel, name, content | content_base64, …} → {ts, file}.
 
-        Further fields: mimetype, text, thread_ts, and `deliver`, which is true by default.
+        Further fields: mimetype, text, thread_ts, `deliver`, which is true by default, and those with which
+        `Workspace.share_file` makes a file dangerous.
         """
         body = await read_body(request)
         workspace = self._find(body.get("team_id"))
@@ -90,6 +128,7 @@ class ControlPeople:
                 mimetype=str(body.get("mimetype", "")),
                 text=str(body.get("text", "")),
                 thread_ts=body.get("thread_ts") or None,
+                **{name: body[name] for name in SERVING_FIELDS if name in body},
             )
         except KeyError as error:
             return refuse(400, f"missing {error.args[0]}")
@@ -174,6 +213,14 @@ class ControlPeople:
 
     def _find(self, team_id: object) -> Workspace | None:
         return self._simulator.workspaces.get(str(team_id))
+
+
+def _render_done(done: list[Json] | Opened | Posted) -> Json:
+    if isinstance(done, Opened):
+        return {"channel": done.channel_id, "thread_ts": done.thread_ts, "envelopes": done.envelopes}
+    if isinstance(done, Posted):
+        return {"ts": done.message.ts, "envelopes": done.envelopes}
+    return {"envelopes": done}
 
 
 def render_answer(answer: FormAnswer) -> Json:

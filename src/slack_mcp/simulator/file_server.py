@@ -3,9 +3,12 @@
 https://docs.slack.dev/messaging/working-with-files
 """
 
+from collections.abc import AsyncIterator
+
+import anyio
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from slack_mcp.simulator.artifacts import File, Upload
@@ -13,6 +16,7 @@ from slack_mcp.simulator.files import can_see
 from slack_mcp.simulator.simulator import Simulator
 from slack_mcp.simulator.workspace import Workspace
 
+PIECE_BYTES = 16 * 1024
 LOGIN_PAGE = "<!DOCTYPE html><html><head><title>Sign in | Slack</title></head><body>Sign in to Simulated</body></html>"
 
 
@@ -50,13 +54,17 @@ class FileServer:
             return HTMLResponse(LOGIN_PAGE)
         workspace, file = found
         reader = _reader(request, workspace, "files:read")
-        if reader is None or not can_see(workspace, file, reader):
+        if reader is None or not can_see(workspace, file, reader) or file.is_login_page:
             return HTMLResponse(LOGIN_PAGE)
         if file.redirect_to is not None:
             return RedirectResponse(file.redirect_to, status_code=302)
         is_download = request.path_params["path"].startswith("download/")
-        disposition = {"content-disposition": "attachment"} if is_download else {}
-        return Response(file.content, headers={"content-type": file.mimetype} | disposition)
+        headers = {"content-type": file.served_type or file.mimetype}
+        if is_download:
+            headers["content-disposition"] = "attachment"
+        if file.is_endless or file.pause_s:
+            return StreamingResponse(_drip(file), headers=headers)
+        return Response(file.content, headers=headers)
 
     async def export(self, request: Request) -> Response:
         """A list's export as CSV, for a token of its workspace with lists:read; otherwise a login page."""
@@ -82,6 +90,19 @@ class FileServer:
         workspace = self._simulator.workspaces.get(team_id)
         file = workspace.shelf.files.get(file_id) if workspace is not None else None
         return None if workspace is None or file is None else (workspace, file)
+
+
+async def _drip(file: File) -> AsyncIterator[bytes]:
+    """Yield a file's content in pieces, as slowly and as often as the file says."""
+    content = file.content
+    if file.is_endless:
+        content = (content or b"\0") * -(-PIECE_BYTES // max(1, len(content)))
+    while True:
+        for start in range(0, len(content), PIECE_BYTES):
+            await anyio.sleep(file.pause_s)
+            yield content[start : start + PIECE_BYTES]
+        if not file.is_endless:
+            return
 
 
 def _reader(request: Request, workspace: Workspace, scope: str) -> str | None:

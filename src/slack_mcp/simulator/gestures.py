@@ -1,6 +1,7 @@
-"""What people do with an app: use its commands, buttons, shortcuts and modals; and what they then see.
+"""What people do with an app: use its commands, buttons, shortcuts, modals and surfaces; and what they then see.
 
-Everything is sent once, as Slack does; more than 3 s is a failure: https://docs.slack.dev/interactivity
+Interactions are sent once, as Slack does; more than 3 s is a failure: https://docs.slack.dev/interactivity. What Slack
+tells in events is delivered in the background, with retries.
 """
 
 import json
@@ -8,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from slack_mcp.simulator import voices
 from slack_mcp.simulator.artifacts import new_id
 from slack_mcp.simulator.blocks import validate_view
 from slack_mcp.simulator.deliveries import Deliverer, FormAnswer
@@ -25,14 +27,15 @@ from slack_mcp.simulator.interactivity import (
 from slack_mcp.simulator.keeping import View
 from slack_mcp.simulator.model import Json, SlackRefusalError
 from slack_mcp.simulator.responses import parse_message, respond
-from slack_mcp.simulator.workspace import Workspace
+from slack_mcp.simulator.surfaces import Opened, Tab, look_at, open_assistant, open_home, stop_work
+from slack_mcp.simulator.workspace import Posted, Workspace
 
 
 class Gestures:
     """The gestures, each in one workspace.
 
-    They return what the app answered, and raise SlackRefusalError for what a person could not have done: a message,
-    element or view that is not there.
+    Interactions return what the app answered, the others the envelopes of their events, or a message with them. All
+    raise SlackRefusalError for what a person could not have done: a message, element or view that is not there.
     """
 
     def __init__(
@@ -114,6 +117,58 @@ class Gestures:
         workspace = self._workspaces[team_id]
         view = workspace.views.find(view_id, "")
         return await self._send(workspace, suggestion_form(workspace, view.user_id, view, action_id, typed))
+
+    def open_home(self, team_id: str, user: str, tab: Tab = "home") -> list[Json]:
+        """Let a person open the app's home or its messages: app_home_opened."""
+        return self._tell(team_id, open_home(self._workspaces[team_id], user, tab))
+
+    def open_assistant(self, team_id: str, user: str, viewing: str | None = None) -> Opened:
+        """Let a person open the app's pane beside a channel: assistant_thread_started."""
+        opened = open_assistant(self._workspaces[team_id], user, viewing)
+        self._tell(team_id, opened.envelopes)
+        return opened
+
+    def look_at(self, team_id: str, user: str, channel: str) -> list[Json]:
+        """Let a person open a channel beside the app: assistant_thread_context_changed or app_context_changed."""
+        return self._tell(team_id, look_at(self._workspaces[team_id], user, channel))
+
+    def stop(self, team_id: str, user: str, channel: str, thread_ts: str) -> list[Json]:
+        """Let a person press the stop button of a thread: its streams end, and agent_session_stopped says so."""
+        return self._tell(team_id, stop_work(self._workspaces[team_id], user, channel, thread_ts))
+
+    def edit(self, team_id: str, user: str, channel: str, ts: str, text: str) -> list[Json]:
+        """Let a person edit their message: message_changed."""
+        return self._tell(team_id, voices.edit(self._workspaces[team_id], user, channel, ts, text))
+
+    def unsay(self, team_id: str, user: str, channel: str, ts: str) -> list[Json]:
+        """Let a person delete their message: message_deleted."""
+        return self._tell(team_id, voices.unsay(self._workspaces[team_id], user, channel, ts))
+
+    def speak(
+        self,
+        team_id: str,
+        bot_id: str,
+        channel: str,
+        text: str,
+        thread_ts: str | None = None,
+        *,
+        is_classic: bool = False,
+    ) -> Posted:
+        """Let another app, which `Workspace.add_app` added, write a message."""
+        posted = voices.speak(self._workspaces[team_id], bot_id, channel, text, thread_ts, is_classic=is_classic)
+        self._tell(team_id, posted.envelopes)
+        return posted
+
+    def share(self, team_id: str, user: str, channel: str, name: str, content: bytes, **details: Any) -> Posted:
+        """Let a person share a file, with the arguments of `Workspace.share_file`."""
+        posted = self._workspaces[team_id].share_file(user, channel, name, content, **details)
+        self._tell(team_id, posted.envelopes)
+        return posted
+
+    def _tell(self, team_id: str, envelopes: list[Json]) -> list[Json]:
+        self._deliverer.submit(self._workspaces[team_id], envelopes)
+        self._on_change()
+        return envelopes
 
     async def _send(self, workspace: Workspace, form: Form) -> FormAnswer:
         return await self._deliverer.send_form(workspace, form.door, form.fields)

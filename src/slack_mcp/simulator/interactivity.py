@@ -102,7 +102,8 @@ def click_form(
     shown = message or note
     if shown is None:
         raise SlackRefusalError("message_not_found")
-    blocks = identified(shown.blocks or [])
+    rendered: Json = {} if message is None else render_message(message, workspace.install)
+    blocks = identified(rendered.get("blocks") or shown.blocks or [])
     action = _action(workspace, find_element(blocks, action_id, value, block_id), value)
     response = workspace.tickets.make_response_url(
         channel, user, message_ts=ts, thread_ts=shown.thread_ts, is_ephemeral=message is None
@@ -119,7 +120,7 @@ def click_form(
         "actions": [action],
     }
     if message is not None:
-        payload["message"] = render_message(message, workspace.install) | {"blocks": blocks}
+        payload["message"] = rendered | {"blocks": blocks}
     return _interaction(payload, response)
 
 
@@ -265,21 +266,33 @@ def _domain(workspace: Workspace) -> str:
 
 
 def _action(workspace: Workspace, element: Element, value: Any) -> Json:
+    chosen = _chosen(element.body, value)
     kept = {key: element.body[key] for key in ("type", "action_id", "text", "style") if key in element.body}
-    return kept | {"block_id": element.block_id, "action_ts": workspace.next_ts()} | _chosen(element.body, value)
+    return kept | {"block_id": element.block_id, "action_ts": workspace.next_ts()} | chosen
 
 
 def _chosen(element: Json, value: Any) -> Json:
     """Return what an element says once `value` was chosen or typed in it; options are named by their value."""
     kind = element.get("type")
-    if kind == "button":
+    if kind in ("button", "icon_button"):
         return {"value": element["value"]} if "value" in element else {}
+    if kind == "feedback_buttons":
+        return _rated(element, value)
     key = _CHOICES.get(str(kind), "value")
     if key == "selected_options":
         return {key: [_option(element, each) for each in value or []]}
     if key == "selected_option":
         return {key: None if value is None else _option(element, value)}
     return {key: value}
+
+
+def _rated(element: Json, value: Any) -> Json:
+    """Return the text and the value of the one of two feedback buttons that has the value."""
+    for name in ("positive_button", "negative_button"):
+        button = element.get(name) or {}
+        if button.get("value") == value:
+            return {"text": button.get("text"), "value": value}
+    raise SlackRefusalError("option_not_found")
 
 
 def _option(element: Json, value: str) -> Json:

@@ -1,4 +1,4 @@
-"""What a workspace keeps for later: scheduled messages, reminders, home views and open modals."""
+"""What a workspace keeps for later: scheduled messages, reminders, views, and what it shows of an app at work."""
 
 from dataclasses import dataclass, field
 
@@ -31,6 +31,24 @@ class Reminder:
     text: str
     at_s: int
     completed_s: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """What a thread shows of an app at work, such as "is thinking…", until `expires_s`; `loading` takes turns."""
+
+    text: str
+    loading: tuple[str, ...]
+    expires_s: float
+
+
+@dataclass(slots=True, kw_only=True)
+class Session:
+    """An agent session of a thread; `user_id` is whoever it was begun for."""
+
+    status: str
+    title: str = ""
+    user_id: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)

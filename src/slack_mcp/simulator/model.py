@@ -6,6 +6,7 @@ from typing import Any, Literal
 Json = dict[str, Any]
 ChannelKind = Literal["channel", "group", "im", "mpim"]
 Action = Literal["posted", "updated", "deleted"]
+StreamState = Literal["in_progress", "completed", "errored"]
 MICROSECONDS = 1_000_000
 
 
@@ -20,7 +21,7 @@ class SlackRefusalError(Exception):
 
 @dataclass(slots=True, kw_only=True)
 class User:
-    """A person or a bot user of one workspace."""
+    """A person or a bot user; `team_id` is that of somebody who belongs to another workspace."""
 
     user_id: str
     name: str
@@ -35,6 +36,7 @@ class User:
     status_emoji: str = ""
     status_expiration: int = 0
     is_deleted: bool = False
+    team_id: str | None = None
     is_active: bool = True
     is_do_not_disturb: bool = False
     updated_s: int = 0
@@ -89,6 +91,41 @@ class UserGroup:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A step of the app's work that a streamed message shows; `status` is pending, in_progress, complete or error."""
+
+    task_id: str
+    title: str
+    status: str
+    details: str = ""
+    output: str = ""
+    sources: tuple[Json, ...] = ()
+
+
+@dataclass(slots=True, kw_only=True)
+class Stream:
+    """How a message is, or was, streamed.
+
+    Attributes:
+        state: as Slack's `streaming_state`; "errored" once it ended without chat.stopStream.
+        mode: how its content comes, as `markdown_text` or as `chunks`; None before the first of it.
+        touched_s: when the app last wrote to it, unix seconds.
+        display_mode: timeline or plan.
+        is_stopped: True when a person ended it.
+    """
+
+    started_s: float
+    touched_s: float
+    state: StreamState = "in_progress"
+    mode: str | None = None
+    recipient_user_id: str | None = None
+    recipient_team_id: str | None = None
+    display_mode: str = "timeline"
+    plan_title: str = ""
+    is_stopped: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Revision:
     """What a reader of the channel saw from `at_s` (unix seconds) on."""
 
@@ -96,17 +133,31 @@ class Revision:
     action: Action
     text: str
     blocks: list[Json] | None
+    tasks: tuple[Task, ...] = ()
 
 
 @dataclass(slots=True, kw_only=True)
 class Message:
-    """One message, with every text it ever showed in `revisions`, oldest first."""
+    """One message, with every text it ever showed in `revisions`, oldest first.
+
+    Attributes:
+        user_id: who wrote it; nothing for an app's message of the old kind, which names no user.
+        user_team_id: of an author who belongs to another workspace.
+        app_id, bot_name: of the app that wrote it, where that is not the installed one.
+        text: of a streamed message the Markdown so far.
+        tasks: the steps that a streamed message shows.
+        stream: None for a message that was never streamed.
+    """
 
     channel_id: str
     ts: str
     user_id: str
     text: str
     bot_id: str | None = None
+    app_id: str | None = None
+    bot_name: str = ""
+    subtype: str | None = None
+    user_team_id: str | None = None
     thread_ts: str | None = None
     parent_user_id: str | None = None
     is_broadcast: bool = False
@@ -118,12 +169,19 @@ class Message:
     files: list[Json] = field(default_factory=list)
     edited_ts: str | None = None
     reactions: dict[str, list[str]] = field(default_factory=dict)
+    tasks: tuple[Task, ...] = ()
+    stream: Stream | None = None
     revisions: list[Revision] = field(default_factory=list)
 
     @property
     def is_reply(self) -> bool:
         """True for a message inside a thread, not for the thread's first."""
         return self.thread_ts is not None and self.thread_ts != self.ts
+
+    @property
+    def is_streaming(self) -> bool:
+        """True while the app may append to it, until `Workspace.settle_streams` finds its time over."""
+        return self.stream is not None and self.stream.state == "in_progress"
 
     @property
     def ts_us(self) -> int:

@@ -31,9 +31,11 @@ def auth_test(workspace: Workspace, _args: Args) -> Answer:
 
 def bots_info(workspace: Workspace, args: Args) -> Answer:
     """bots.info: which app a bot belongs to."""
-    if args.text("bot", workspace.install.bot_id) != workspace.install.bot_id:
+    known = workspace.apps | {workspace.install.bot_id: workspace.install}
+    app = known.get(args.text("bot", workspace.install.bot_id))
+    if app is None:
         raise SlackRefusalError("bot_not_found")
-    return Answer(body={"bot": render_bot(workspace.install)})
+    return Answer(body={"bot": render_bot(app)})
 
 
 def history(workspace: Workspace, args: Args) -> Answer:
@@ -43,7 +45,7 @@ def history(workspace: Workspace, args: Args) -> Answer:
     after = parse_cursor(args)
     if after is not None:
         window = window[: bisect_right(window, after, key=_ts_us)]
-    limit = args.number("limit", 100, 999)
+    limit = _page_size(workspace, args, 100, 999)
     page = window[-limit:][::-1]
     rest = len(window) - len(page)
     body = _render_page(workspace, channel, page, args)
@@ -64,7 +66,7 @@ def replies(workspace: Workspace, args: Args) -> Answer:
     after = parse_cursor(args)
     if after is not None:
         window = window[bisect_left(window, after, key=_ts_us) :]
-    limit = args.number("limit", 1000, 1000)
+    limit = _page_size(workspace, args, 1000, 1000)
     page = window[:limit]
     body = _render_page(workspace, channel, [*([root] if root else []), *page], args)
     return Answer(body=body | _paging(window[limit].ts if len(window) > limit else None))
@@ -80,6 +82,12 @@ def _window(line: Sequence[Message], args: Args) -> Sequence[Message]:
     first, last = (bisect_left, bisect_right) if args.flag("inclusive") else (bisect_right, bisect_left)
     start = first(line, oldest, key=_ts_us)
     return line[start : len(line) if latest is None else last(line, latest, key=_ts_us)]
+
+
+def _page_size(workspace: Workspace, args: Args, default: int, largest: int) -> int:
+    """Return how many messages a page holds, which is few for an app outside the Marketplace."""
+    most = workspace.limits.largest_page if workspace.limits is not None else None
+    return args.number("limit", min(default, most or default), min(largest, most or largest))
 
 
 def _ts_us(message: Message) -> int:

@@ -5,9 +5,9 @@ https://docs.slack.dev/apis/events-api/ (the envelope).
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
-from slack_mcp.simulator.model import Channel, Json, Message, User
+from slack_mcp.simulator.model import Channel, Json, Message, Task, User
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,7 @@ def render_user(user: User, team_id: str, *, with_email: bool = True) -> Json:
     """Return a user object."""
     body: Json = {
         "id": user.user_id,
-        "team_id": team_id,
+        "team_id": user.team_id or team_id,
         "name": user.name,
         "deleted": user.is_deleted,
         "is_bot": user.is_bot,
@@ -33,6 +33,8 @@ def render_user(user: User, team_id: str, *, with_email: bool = True) -> Json:
         "updated": user.updated_s,
         "profile": render_profile(user, team_id, with_email=with_email),
     }
+    if user.team_id is not None:
+        body["is_stranger"] = True
     if user.is_deleted:
         return body  # a deactivated user has neither a time zone nor a name beside the profile's
     return body | {"real_name": user.real_name, "tz": user.tz, "tz_offset": user.tz_offset}
@@ -92,21 +94,19 @@ def render_message(
     message: Message, install: Installation, *, replies: Sequence[Message] = (), with_metadata: bool = False
 ) -> Json:
     """Return a message object; `replies` are those of its thread when the message is the thread's first."""
-    body: Json = {
-        "type": "message",
-        "user": message.user_id,
-        "ts": message.ts,
-        "text": message.text,
-        "team": install.team_id,
-    }
-    if message.is_broadcast:
-        body["subtype"] = "thread_broadcast"
+    team_id = message.user_team_id or install.team_id
+    body: Json = {"type": "message", "ts": message.ts, "text": message.text, "team": team_id}
+    if message.user_team_id is not None:
+        body |= {"user_team": team_id, "source_team": team_id}
     if message.bot_id is not None:
-        body |= {"bot_id": message.bot_id, "app_id": install.app_id, "bot_profile": render_bot(install)}
+        body |= _render_app(message, install)
     optional = {
+        "user": message.user_id or None,
+        "subtype": "thread_broadcast" if message.is_broadcast else message.subtype,
         "thread_ts": message.thread_ts,
         "parent_user_id": message.parent_user_id,
-        "blocks": message.blocks,
+        "blocks": [*_render_tasks(message), *(message.blocks or [])] or message.blocks,
+        "streaming_state": message.stream.state if message.stream is not None else None,
         "attachments": message.attachments,
         "files": message.files or None,
         "upload": True if message.files else None,
@@ -116,7 +116,7 @@ def render_message(
     }
     body |= {key: value for key, value in optional.items() if value is not None}
     if replies:
-        users = list(dict.fromkeys(reply.user_id for reply in replies))
+        users = list(dict.fromkeys(reply.user_id or str(reply.bot_id) for reply in replies))
         body |= {
             "thread_ts": message.ts,
             "reply_count": len(replies),
@@ -125,6 +125,38 @@ def render_message(
             "latest_reply": replies[-1].ts,
         }
     return body
+
+
+def _render_app(message: Message, install: Installation) -> Json:
+    """Return what a message says of the app that wrote it; one of the old kind has a name instead of a user."""
+    app = install
+    if message.app_id is not None:
+        app = replace(
+            install,
+            app_id=message.app_id,
+            bot_id=message.bot_id or "",
+            bot_user_id=message.user_id,
+            bot_name=message.bot_name,
+        )
+    body: Json = {"bot_id": message.bot_id, "app_id": app.app_id}
+    return body | ({"bot_profile": render_bot(app)} if message.user_id else {"username": message.bot_name})
+
+
+def _render_tasks(message: Message) -> list[Json]:
+    """Return the blocks that show the steps: https://docs.slack.dev/reference/block-kit/blocks/task-card-block."""
+    cards = [_render_task(task) for task in message.tasks]
+    if message.stream is None or message.stream.display_mode == "timeline":
+        return cards
+    return [{"type": "plan", "title": message.stream.plan_title, "tasks": cards}] if cards else []
+
+
+def _render_task(task: Task) -> Json:
+    card: Json = {"type": "task_card", "task_id": task.task_id, "title": task.title, "status": task.status}
+    for name, text in (("details", task.details), ("output", task.output)):
+        if text:
+            section = {"type": "rich_text_section", "elements": [{"type": "text", "text": text}]}
+            card[name] = {"type": "rich_text", "elements": [section]}
+    return card | ({"sources": list(task.sources)} if task.sources else {})
 
 
 def render_permalink(message: Message, workspace_url: str) -> str:
@@ -194,7 +226,16 @@ def render_deletion_event(previous: Json, channel: Channel, event_ts: str) -> Js
     }
 
 
-def render_envelope(event: Json, install: Installation, *, event_id: str, event_time: int) -> Json:
+def render_context(channel_id: str | None, team_id: str) -> Json:
+    """Return what a person looks at, as agents are told: https://docs.slack.dev/reference/events/app_context_changed."""
+    if channel_id is None:
+        return {}
+    return {"entities": [{"type": "slack#/types/channel_id", "value": channel_id, "team_id": team_id}]}
+
+
+def render_envelope(
+    event: Json, install: Installation, *, event_id: str, event_time: int, is_ext_shared: bool = False
+) -> Json:
     """Return the event_callback envelope that a delivery's body holds."""
     return {
         "token": "deprecated-verification-token",
@@ -215,6 +256,6 @@ def render_envelope(event: Json, install: Installation, *, event_id: str, event_
                 "is_enterprise_install": False,
             }
         ],
-        "is_ext_shared_channel": False,
+        "is_ext_shared_channel": is_ext_shared,
         "event_context": f"4-{event_id}",
     }

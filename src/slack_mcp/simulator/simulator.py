@@ -119,16 +119,28 @@ class Simulator:
             self.deliverer.submit(workspace, envelopes)
 
     async def wait_for_answer(
-        self, team_id: str, channel: str, thread_ts: str, *, text: str = "", timeout_s: float = 10.0
+        self,
+        team_id: str,
+        channel: str,
+        thread_ts: str,
+        *,
+        text: str = "",
+        is_whole: bool = False,
+        timeout_s: float = 10.0,
     ) -> Message:
-        """Return the bot's first message in a thread that contains `text`, waiting for it. Raises TimeoutError."""
+        """Return the bot's first message in a thread that contains `text`, waiting for it. Raises TimeoutError.
+
+        `is_whole` waits until it streams no more.
+        """
         workspace = self.workspaces[team_id]
         found: list[Message] = []
 
         def has_answer() -> bool:
             bot_id = workspace.install.bot_id
             found[:] = [
-                each for each in workspace.thread(channel, thread_ts) if each.bot_id == bot_id and text in each.text
+                each
+                for each in workspace.thread(channel, thread_ts)
+                if each.bot_id == bot_id and text in each.text and not (is_whole and each.is_streaming)
             ]
             return bool(found)
 

@@ -28,7 +28,9 @@ from slack_mcp.simulator.reminders import REMINDER_METHODS
 from slack_mcp.simulator.scheduling import SCHEDULING_METHODS
 from slack_mcp.simulator.search import SEARCH_METHODS
 from slack_mcp.simulator.search_context import CONTEXT_METHODS
+from slack_mcp.simulator.sessions import SESSION_METHODS
 from slack_mcp.simulator.simulator import Simulator
+from slack_mcp.simulator.streams import STREAM_METHODS
 from slack_mcp.simulator.usergroups import USERGROUP_METHODS
 from slack_mcp.simulator.views import VIEW_METHODS
 from slack_mcp.simulator.workspace import Workspace
@@ -52,6 +54,8 @@ METHODS = (
     | REMINDER_METHODS
     | SCHEDULING_METHODS
     | SEARCH_METHODS
+    | SESSION_METHODS
+    | STREAM_METHODS
     | USERGROUP_METHODS
     | VIEW_METHODS
 )
@@ -81,7 +85,11 @@ class WebApi:
             values, refusal = {}, error
         call, workspace = self._record(method, headers, values)
         fault = self._simulator.faults.take(call)
+        if fault is not None:
+            self._simulator.changes.notify()  # a test may wait for it
         if fault is not None and not fault.is_late and not await self._fail(fault, call, receive, send):
+            return
+        if await self._is_limited(call, workspace, send):
             return
         answer: Json = {"ok": False, "error": refusal.code} if refusal else self._run(call, workspace)
         if fault is not None and fault.is_late and not await self._fail(fault, call, receive, send):
@@ -90,6 +98,17 @@ class WebApi:
         extra = {"x-oauth-scopes": actor.scopes} if actor is not None else {}
         self._finish(call, 200, answer.get("error"))
         await _answer(send, 200, json.dumps(answer).encode(), extra)
+
+    async def _is_limited(self, call: Call, workspace: Workspace | None, send: Send) -> bool:
+        """Answer 429 when the app has called too often."""
+        if workspace is None or workspace.limits is None:
+            return False
+        channel = str(call.args.get("channel") or "")
+        retry_after_s = workspace.meter.take(workspace.limits, call.method, channel)
+        if retry_after_s is None:
+            return False
+        await self._refuse(429, "ratelimited", retry_after_s, call, send)
+        return True
 
     def _record(self, method: str, headers: dict[str, str], values: Json) -> tuple[Call, Workspace | None]:
         scheme, _, bearer = headers.get("authorization", "").partition(" ")
@@ -115,6 +134,7 @@ class WebApi:
             check_token_type(actor, call.method)
             place = allowed.channels.get(str(call.args.get("channel") or call.args.get("channel_id") or ""))
             check_scope(actor, scope, place.kind if place is not None else None)
+            allowed.settle_streams()
             with allowed.acting_as(actor):
                 answer = run(allowed, Args(call.args))
         except SlackRefusalError as error:
@@ -132,11 +152,14 @@ class WebApi:
                 return True
         status = fault.status or 200
         error = fault.error or ("ratelimited" if status == 429 else None)  # noqa: PLR2004 - HTTP's own number
+        await self._refuse(status, error, fault.retry_after_s, call, send)
+        return False
+
+    async def _refuse(self, status: int, error: str | None, retry_after_s: int | None, call: Call, send: Send) -> None:
         self._finish(call, status, error)
-        extra = {} if fault.retry_after_s is None else {"retry-after": str(fault.retry_after_s)}
+        extra = {} if retry_after_s is None else {"retry-after": str(retry_after_s)}
         body = b"upstream trouble" if error is None else json.dumps({"ok": False, "error": error}).encode()
         await _answer(send, status, body, extra)
-        return False
 
     def _finish(self, call: Call, status: int, error: str | None) -> None:
         self._simulator.calls.finish(call, status, error)

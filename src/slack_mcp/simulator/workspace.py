@@ -12,7 +12,8 @@ from slack_mcp.core.clock import Clock, SystemClock
 from slack_mcp.simulator import acts
 from slack_mcp.simulator.access import Actor
 from slack_mcp.simulator.artifacts import File, Share, Shelf, new_id
-from slack_mcp.simulator.keeping import Reminder, Scheduled, Views
+from slack_mcp.simulator.keeping import Reminder, Scheduled, Session, Status, Views
+from slack_mcp.simulator.limits import Limits, Meter, StreamRules
 from slack_mcp.simulator.model import (
     MICROSECONDS,
     Action,
@@ -23,6 +24,8 @@ from slack_mcp.simulator.model import (
     Message,
     Revision,
     SlackRefusalError,
+    Stream,
+    Task,
     User,
     UserGroup,
     render_ts,
@@ -30,6 +33,7 @@ from slack_mcp.simulator.model import (
 from slack_mcp.simulator.render import (
     Installation,
     render_change_event,
+    render_context,
     render_deletion_event,
     render_envelope,
     render_mention_event,
@@ -54,6 +58,7 @@ ALL_USER_SCOPES = (
     "search:read.private,search:read.public,search:read.users,usergroups:read,usergroups:write,users.profile:read,"
     "users.profile:write,users:read,users:read.email"
 )
+STATUS_TTL_S = 120.0
 _PROCESS = secrets.token_hex(3).upper()
 _EVENT_NUMBERS = itertools.count(1)
 
@@ -77,6 +82,12 @@ class Workspace:
         connection_id: names the delivery path `/slack/events/{connection_id}`; None delivers to `/slack/events`.
         request_url: a whole URL that replaces the simulator's targets and the path.
         scopes: what the token was granted, comma separated.
+
+    Attributes:
+        limits: how often the app may call; None for any number of calls. May be replaced at any time.
+        stream_rules: how long streams live, and what they hold. May be replaced at any time.
+        has_agent_view: the app is shown as an agent, and told what people look at with app_context_changed and
+            `app_context`; otherwise in the assistant's pane. https://docs.slack.dev/ai/developing-agents
     """
 
     def __init__(
@@ -113,10 +124,19 @@ class Workspace:
         self.users: dict[str, User] = {}
         self.channels: dict[str, Channel] = {}
         self.ephemerals: list[Ephemeral] = []
-        self.statuses: dict[tuple[str, str], str] = {}
+        self.limits: Limits | None = None
+        self.stream_rules = StreamRules()
+        self.has_agent_view = False
+        self.sessions: dict[tuple[str, str], Session] = {}
+        self.apps: dict[str, Installation] = {}
+        self.viewing: dict[str, str] = {}
+        self.assistant_threads: dict[str, tuple[str, str]] = {}
+        self._statuses: dict[tuple[str, str], Status] = {}
+        self._streaming: list[Message] = []
         self.status_history: list[tuple[str, str, str]] = []
         self.on_change: list[Callable[[str, Message], None]] = []
         self._clock = clock or SystemClock()
+        self.meter = Meter(clock=self._clock)
         self.shelf = Shelf(team_id=team_id, team_url=self.url)
         self.tickets = Tickets(clock=self._clock)
         self.trigger_users: dict[str, str] = {}
@@ -189,8 +209,12 @@ class Workspace:
         tz: str = "Etc/UTC",
         tz_offset: int = 0,
         is_deleted: bool = False,
+        team_id: str | None = None,
     ) -> User:
-        """Add a user and return it. Without an email address and a display name they come from the name."""
+        """Add a user and return it. Without an email address and a display name they come from the name.
+
+        A `team_id` makes it somebody of another workspace, whom a Slack Connect channel brings in.
+        """
         user = User(
             user_id=user_id,
             name=name,
@@ -202,21 +226,40 @@ class Workspace:
             tz=tz,
             tz_offset=tz_offset,
             is_deleted=is_deleted,
+            team_id=team_id,
             updated_s=int(self._clock.now_s()),
         )
         self.users[user_id] = user
         return user
 
+    def add_app(self, app_id: str, bot_id: str, bot_user_id: str, name: str) -> Installation:
+        """Add another app with its bot user, and return it; it acts with `voices.speak`."""
+        self.add_user(bot_user_id, name, is_bot=True)
+        self.apps[bot_id] = Installation(
+            team_id=self.team_id, app_id=app_id, bot_id=bot_id, bot_user_id=bot_user_id, bot_name=name
+        )
+        return self.apps[bot_id]
+
     def add_channel(
-        self, channel_id: str, name: str = "", *, kind: ChannelKind = "channel", members: Iterable[str] | None = None
+        self,
+        channel_id: str,
+        name: str = "",
+        *,
+        kind: ChannelKind = "channel",
+        members: Iterable[str] | None = None,
+        is_ext_shared: bool = False,
     ) -> Channel:
-        """Add a channel and return it. Without `members` everybody who is there now, the bot too, is in it."""
+        """Add a channel and return it. Without `members` everybody who is there now, the bot too, is in it.
+
+        What happens in one that `is_ext_shared`, through Slack Connect, is marked so in the envelopes.
+        """
         joined = set(self.users) if members is None else set(members)
         channel = Channel(
             channel_id=channel_id,
             name=name or channel_id.lower(),
             kind=kind,
             members=joined,
+            is_ext_shared=is_ext_shared,
             created_s=int(self._clock.now_s()),
         )
         self.channels[channel_id] = channel
@@ -332,7 +375,19 @@ class Workspace:
         if user not in self.users:
             raise SlackRefusalError("user_not_found")
         place = self.find_channel(channel)
-        message = Message(channel_id=channel, ts=self.next_ts(), user_id=user, text=text, thread_ts=thread_ts)
+        message = Message(
+            channel_id=channel,
+            ts=self.next_ts(),
+            user_id=user,
+            user_team_id=self.users[user].team_id,
+            text=text,
+            thread_ts=thread_ts,
+        )
+        return self.show(place, message, files)
+
+    def show(self, place: Channel, message: Message, files: Sequence[File] = ()) -> Posted:
+        """Put a message that is not the app's own into its channel; returns what `say` does."""
+        text = message.text
         self._attach(place, message, files)
         self._add(place, message)
         events = []
@@ -342,7 +397,10 @@ class Workspace:
             events.append(render_message_event(message, place.kind, self.install))
         if self.bot.may("search:read.public"):
             for event in events:
-                event["assistant_thread"] = {"action_token": self.make_action_token(channel)}
+                event["assistant_thread"] = {"action_token": self.make_action_token(place.channel_id)}
+        if self.has_agent_view and place.kind == "im":
+            for event in events:
+                event["app_context"] = render_context(self.viewing.get(message.user_id), self.team_id)
         return Posted(message, [self.wrap(event) for event in events])
 
     def share_file(
@@ -355,13 +413,23 @@ class Workspace:
         mimetype: str = "",
         text: str = "",
         thread_ts: str | None = None,
+        **serving: Any,
     ) -> Posted:
-        """Let a person share a file, with what they say to it. Returns and raises what `say` does."""
+        """Let a person share a file, with what they say to it. Returns and raises what `say` does.
+
+        `serving` are fields of File that make it what an app should beware of: `declared_bytes`, `redirect_to`,
+        `is_login_page`, `served_type`, `pause_s`, `is_endless`.
+        """
         self.find_channel(channel)
         if user not in self.users:
             raise SlackRefusalError("user_not_found")
         file = self.shelf.add(
-            name=name, content=content, mimetype=mimetype, user_id=user, created_s=int(self._clock.now_s())
+            name=name,
+            content=content,
+            mimetype=mimetype,
+            user_id=user,
+            created_s=int(self._clock.now_s()),
+            **serving,
         )
         return self.say(user, channel, text, thread_ts, files=[file])
 
@@ -392,6 +460,8 @@ class Workspace:
         unfurl_media: bool | None = None,
         metadata: Json | None = None,
         files: Sequence[File] = (),
+        tasks: tuple[Task, ...] = (),
+        stream: Stream | None = None,
     ) -> Posted:
         """Let the app write a message, as who acts. Its own messages come back to it as events with its bot_id."""
         message = Message(
@@ -407,11 +477,15 @@ class Workspace:
             unfurl_links=unfurl_links,
             unfurl_media=unfurl_media,
             metadata=metadata,
+            tasks=tasks,
+            stream=stream,
         )
+        if stream is not None:
+            self._streaming.append(message)
         self._attach(channel, message, files)
         self._add(channel, message)
         if thread_ts is not None:
-            self.statuses.pop((channel.channel_id, thread_ts), None)  # a reply clears the status
+            self._statuses.pop((channel.channel_id, thread_ts), None)  # a reply clears the status
         return Posted(message, self._tell(channel, render_message_event(message, channel.kind, self.install)))
 
     def update(
@@ -423,18 +497,38 @@ class Workspace:
         metadata: Json | None,
         attachments: list[Json] | None = None,
     ) -> Posted:
-        """Replace a message's text. Text without blocks removes the old blocks; no metadata keeps the old metadata."""
-        channel = self.channels[message.channel_id]
+        """Replace a message's text. Text without blocks removes the old blocks; no metadata keeps the old metadata.
+
+        The steps of a message that was streamed are blocks too, and go with them.
+        """
         previous = render_message(message, self.install)
         message.edited_ts = self.next_ts()
-        message.text, message.blocks = text, blocks
+        message.text, message.blocks, message.tasks = text, blocks, ()
         if attachments is not None:
             message.attachments = attachments or None
         if metadata is not None:
             message.metadata = metadata
-        self._record(message, "updated")
-        event = render_change_event(render_message(message, self.install), previous, channel, message.edited_ts)
+        return self.change(message, previous, event_ts=message.edited_ts)
+
+    def change(self, message: Message, previous: Json, *, event_ts: str = "") -> Posted:
+        """Keep what a message shows now; `previous` is what it was rendered as before."""
+        channel = self.channels[message.channel_id]
+        self.record(message)
+        event = render_change_event(
+            render_message(message, self.install), previous, channel, event_ts or self.next_ts()
+        )
         return Posted(message, self._tell(channel, event))
+
+    def settle_streams(self) -> None:
+        """End the streams whose time is over; what they showed stays. Every Web API call does this first."""
+        now_s, rules = self._clock.now_s(), self.stream_rules
+        for message in self._streaming:
+            stream = message.stream
+            if stream is not None and stream.state == "in_progress":
+                is_idle = rules.max_idle_s is not None and now_s - stream.touched_s >= rules.max_idle_s
+                if is_idle or now_s - stream.started_s >= rules.max_age_s:
+                    stream.state = "errored"
+        self._streaming = [message for message in self._streaming if message.is_streaming]
 
     def delete(self, message: Message) -> Posted:
         """Take a message away; it stays in `channel.deleted` with its revisions."""
@@ -446,8 +540,21 @@ class Workspace:
             if index < len(line) and line[index] is message:
                 del line[index]
         channel.deleted.append(message)
-        self._record(message, "deleted")
+        self.record(message, "deleted")
         return Posted(message, self._tell(channel, render_deletion_event(previous, channel, self.next_ts())))
+
+    def add_assistant_root(self, channel: Channel) -> Message:
+        """Begin a thread of the assistant's pane and return its first message, which is the app's and nobody's."""
+        message = Message(
+            channel_id=channel.channel_id,
+            ts=self.next_ts(),
+            user_id=self.install.bot_user_id,
+            bot_id=self.install.bot_id,
+            subtype="assistant_app_thread",
+            text="New Assistant Thread",
+        )
+        self._add(channel, message)
+        return message
 
     def whisper(
         self, channel: Channel, user_id: str, text: str, thread_ts: str | None, *, blocks: list[Json] | None = None
@@ -464,10 +571,24 @@ class Workspace:
         self.ephemerals.append(note)
         return note
 
-    def set_status(self, channel: Channel, thread_ts: str, status: str) -> None:
-        """Show "… is thinking" in a thread; an empty status takes it away."""
-        self.status_history.append((channel.channel_id, thread_ts, status))
-        self.statuses[(channel.channel_id, thread_ts)] = status
+    def set_status(self, channel: Channel, thread_ts: str, status: str, loading: tuple[str, ...] = ()) -> None:
+        """Show "… is thinking" in a thread for two minutes; an empty status takes it away."""
+        key = (channel.channel_id, thread_ts)
+        self.status_history.append((*key, status))
+        if status:
+            self._statuses[key] = Status(text=status, loading=loading, expires_s=self._clock.now_s() + STATUS_TTL_S)
+        else:
+            self._statuses.pop(key, None)
+
+    @property
+    def statuses(self) -> dict[tuple[str, str], str]:
+        """What threads show of the app at work now, by channel id and thread ts."""
+        return {key: each.text for key, each in self._statuses.items() if self._clock.now_s() < each.expires_s}
+
+    def loading_messages(self, channel_id: str, thread_ts: str) -> tuple[str, ...]:
+        """Return what takes turns beside a thread's status."""
+        key = (channel_id, thread_ts)
+        return self._statuses[key].loading if key in self.statuses else ()
 
     def find_channel(self, channel_id: str) -> Channel:
         """Return a channel of this workspace, or raise SlackRefusalError channel_not_found."""
@@ -493,7 +614,14 @@ class Workspace:
     def wrap(self, event: Json) -> Json:
         """Return an event in an envelope with a new event_id, also for events that a test invents."""
         event_id = f"Ev{_PROCESS}{next(_EVENT_NUMBERS):08d}"
-        return render_envelope(event, self.install, event_id=event_id, event_time=int(self._clock.now_s()))
+        place = self.channels.get(str(event.get("channel")))
+        return render_envelope(
+            event,
+            self.install,
+            event_id=event_id,
+            event_time=int(self._clock.now_s()),
+            is_ext_shared=place is not None and place.is_ext_shared,
+        )
 
     def next_ts(self) -> str:
         """Return a ts that is later than every other one of this workspace."""
@@ -529,11 +657,18 @@ class Workspace:
             channel.threads.setdefault(message.thread_ts, []).append(message)
         if message.thread_ts is None or message.is_broadcast:
             channel.top.append(message)
-        self._record(message, "posted")
+        self.record(message, "posted")
 
-    def _record(self, message: Message, action: Action) -> None:
+    def record(self, message: Message, action: Action = "updated") -> None:
+        """Keep what a message shows now as its next revision, and tell the watchers."""
         message.revisions.append(
-            Revision(at_s=self._clock.now_s(), action=action, text=message.text, blocks=message.blocks)
+            Revision(
+                at_s=self._clock.now_s(),
+                action=action,
+                text=message.text,
+                blocks=message.blocks,
+                tasks=message.tasks,
+            )
         )
         for notify in self.on_change:
             notify(action, message)

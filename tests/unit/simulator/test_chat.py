@@ -154,3 +154,71 @@ async def test_a_thread_has_a_status_a_title_and_prompts(bot: SimulatorClient, w
     assert workspace.thread_prompts == {("C1", "1.2"): prompts}
     for wrong in ([], prompts * 5, [{"title": "x"}], ["x"]):
         assert await bot.refusal("assistant.threads.setSuggestedPrompts", prompts=wrong, **where) == "invalid_arguments"
+    assert await bot.refusal("assistant.threads.setTitle", title="x" * 201, **where) == "invalid_arguments"
+
+
+async def test_a_status_has_short_messages_that_take_turns_and_ends_after_two_minutes(
+    bot: SimulatorClient, workspace: Workspace, clock: SteppingClock
+) -> None:
+    method, where = "assistant.threads.setStatus", {"channel_id": "C1", "thread_ts": "1.2"}
+    for wrong in (["x"] * 11, ["x" * 51], [""], [1], "{}"):
+        refusal = await bot.refusal(method, status="is thinking…", loading_messages=wrong, **where)
+        assert refusal == "invalid_arguments"
+    assert await bot.refusal(method, channel_id="C1", thread_ts="never", status="x") == "invalid_thread_ts"
+    await bot.call(method, status="is thinking…", loading_messages=["Reading…", "Writing…"], **where)
+    clock.time_s += 119
+    assert workspace.statuses == {("C1", "1.2"): "is thinking…"}
+    assert workspace.loading_messages("C1", "1.2") == ("Reading…", "Writing…")
+    clock.time_s += 1
+    assert workspace.statuses == {}
+    assert workspace.loading_messages("C1", "1.2") == ()
+    await bot.call(method, status="is back", **where)
+    await bot.call(method, status="", **where)
+    assert workspace.statuses == {}
+
+
+async def test_a_session_has_a_status_and_a_title(bot: SimulatorClient, workspace: Workspace) -> None:
+    method, where = "agents.sessions.setStatus", {"channel_id": "C1", "thread_ts": "1.2"}
+    made = await bot.call(method, status="processing", title="Trip", initiator_user_id="UANN1", **where)
+    assert (made["status"], made["agent_status"], made["title"]) == ("processing", "processing", "Trip")
+    kept = await bot.call(method, status="suspended", title="Other", **where)
+    assert (kept["status"], kept["title"]) == ("suspended", "Trip")
+    assert (await bot.call("agents.sessions.rename", title="Journey", **where))["title"] == "Journey"
+    assert workspace.sessions["C1", "1.2"].user_id == "UANN1"
+    for args, error in (
+        (where | {"status": "over"}, "invalid_status"),
+        (where, "invalid_status"),
+        ({"channel_id": "C1", "status": "active"}, "thread_ts_required"),
+        (where | {"status": "active", "title": "x" * 201}, "invalid_arguments"),
+        (where | {"status": "active", "initiator_user_id": "UNOBODY"}, "user_not_found"),
+    ):
+        assert await bot.refusal(method, **args) == error
+    workspace.add_channel("C2", members=["UANN1"])
+    assert await bot.refusal(method, channel_id="C2", thread_ts="1.2", status="active") == "not_authorized"
+    for args, error in (
+        ({"channel_id": "C1", "title": "x"}, "thread_ts_required"),
+        ({"channel_id": "C1", "thread_ts": "9.9", "title": "x"}, "session_not_found"),
+        (where, "invalid_arguments"),
+    ):
+        assert await bot.refusal("agents.sessions.rename", **args) == error
+
+
+async def test_an_edit_is_limited_by_its_text_alone(bot: SimulatorClient) -> None:
+    ts = (await bot.call("chat.postMessage", channel="C1", text="x" * 4_001))["ts"]
+    where = {"channel": "C1", "ts": ts}
+    shown = [{"type": "markdown", "text": "y" * 12_000}]
+    assert await bot.refusal("chat.update", text="x" * 4_001, blocks=shown, **where) == "msg_too_long"
+    await bot.call("chat.update", text="x" * 4_000, blocks=shown, **where)
+    await bot.call("chat.update", blocks=shown, **where)
+    await bot.call("chat.update", markdown_text="z" * 12_000, **where)
+    assert await bot.refusal("chat.update", markdown_text="z" * 12_001, **where) == "msg_too_long"
+    assert await bot.refusal("chat.update", markdown_text="z", blocks=shown, **where) == "markdown_text_conflict"
+
+
+async def test_markdown_blocks_hold_twelve_thousand_characters_together(bot: SimulatorClient) -> None:
+    halves = [{"type": "markdown", "text": "x" * 6_000}, {"type": "markdown", "text": "x" * 6_000}]
+    await bot.call("chat.postMessage", channel="C1", blocks=halves)
+    more = [*halves, {"type": "markdown", "text": "x"}]
+    assert await bot.refusal("chat.postMessage", channel="C1", blocks=more) == "msg_blocks_too_long"
+    section = {"type": "section", "text": {"type": "mrkdwn", "text": "x" * 1_201}}
+    assert await bot.refusal("chat.postMessage", channel="C1", blocks=[*halves, section]) == "msg_blocks_too_long"

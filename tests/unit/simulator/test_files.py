@@ -179,6 +179,25 @@ async def test_a_download_can_be_made_to_redirect(http: httpx2.AsyncClient, work
     assert (answer.status_code, answer.headers["location"]) == (302, "https://elsewhere.example.com/steal")
 
 
+async def test_a_file_can_be_made_to_lie_about_itself(http: httpx2.AsyncClient, workspace: Workspace) -> None:
+    file = workspace.share_file(
+        "UANN1", "C1", "a.png", b"<html>", declared_bytes=2 * 1024**3, served_type="text/html"
+    ).message.files[0]
+    assert (file["size"], file["mimetype"]) == (2 * 1024**3, "image/png")
+    answer = await http.get(file["url_private"], headers=BOT)
+    assert (answer.content, answer.headers["content-type"]) == (b"<html>", "text/html")
+    page = workspace.share_file("UANN1", "C1", "b.png", b"x", is_login_page=True).message.files[0]
+    assert (await http.get(page["url_private"], headers=BOT)).text == LOGIN_PAGE
+    moved = workspace.share_file("UANN1", "C1", "c.png", b"x", redirect_to="https://evil.example/").message.files[0]
+    assert (await http.get(moved["url_private"], headers=BOT)).status_code == 302
+    slow = workspace.share_file("UANN1", "C1", "d.txt", b"x" * 40_000, pause_s=0.001).message.files[0]
+    dripped = await http.get(slow["url_private"], headers=BOT)
+    assert dripped.content == b"x" * 40_000
+    assert "content-length" not in dripped.headers
+    with pytest.raises(TypeError):
+        workspace.share_file("UANN1", "C1", "e.txt", b"x", is_evil=True)
+
+
 async def test_files_of_private_channels_are_for_their_members(http: httpx2.AsyncClient, workspace: Workspace) -> None:
     workspace.add_channel("G9", kind="group", members=["UANN1"])
     file = workspace.share_file("UANN1", "G9", "secret.txt", b"x").message.files[0]
