@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Final
 from pydantic import BaseModel, Field
 
 from slack_mcp.core.errors import InvalidInputError, SlackRefusedError
+from slack_mcp.protocol.permalinks import parse_permalink
 from slack_mcp.tools.advice import is_refusal
 from slack_mcp.tools.call import Call
 from slack_mcp.tools.fields import TS_PATTERN, ChannelText, MessageTs, Moment, ThreadTs, parse_moment, render_now
@@ -17,10 +18,6 @@ from slack_mcp.tools.tool import Arguments, Result, Tool
 
 _READS: Final = Needs(bot=(CHANNELS_HISTORY,))
 _TS: Final = re.compile(TS_PATTERN)
-# https://example.slack.com/archives/C1/p1700000000000100?thread_ts=1699999999.000100&cid=C1
-_LINK: Final = re.compile(
-    r"https://[a-z0-9.-]+\.slack\.com/archives/([A-Z0-9]+)/p([0-9]{9,11})([0-9]{6})(?:\?(?:[^#]*&)?thread_ts=([0-9.]+))?"
-)
 
 
 class HistoryArguments(ListArguments):
@@ -169,13 +166,12 @@ def _read_place(arguments: MessageArguments) -> tuple[str, str, str | None]:
         return arguments.channel, arguments.ts, arguments.thread_ts
     if (arguments.channel, arguments.ts, arguments.thread_ts) != (None, None, None):
         raise InvalidInputError("Give either the message's link, or its channel and ts.")
-    found = _LINK.match(arguments.link.strip("<> "))
+    found = parse_permalink(arguments.link)
     if found is None:
         raise InvalidInputError(
             "link: this is no link to a message; one looks like https://example.slack.com/archives/C1/p1700000000000100."
         )
-    channel, seconds, micros, thread_ts = found.groups()
-    return channel, f"{seconds}.{micros}", thread_ts if thread_ts and _TS.match(thread_ts) else None
+    return found
 
 
 def _parse_cursor(arguments: ListArguments) -> str | None:
