@@ -4,7 +4,20 @@ from sqlalchemy import update
 from stepping_clock import SteppingClock
 
 from slack_mcp.core.ids import ChannelId, ConnectionId, EventId, PodId, TeamId, Ts, UserId
-from slack_mcp.core.model import AgentBackend, Claim, Connection, ConnectionSettings, Delivery, Turn, TurnState
+from slack_mcp.core.model import (
+    AgentBackend,
+    ChannelOverride,
+    Claim,
+    Connection,
+    ConnectionSettings,
+    ContextSettings,
+    Delivery,
+    Distribution,
+    Speaking,
+    SuggestedPrompt,
+    Turn,
+    TurnState,
+)
 from slack_mcp.core.secret import Secret
 from slack_mcp.sealing import Sealer
 from slack_mcp.store.database import Database
@@ -42,7 +55,14 @@ def make_connection(connection_id: str = "conn_1", **changes: object) -> Connect
         "api_app_id": "A1",
         "connection_name": "Support",
         "settings": ConnectionSettings(
-            agent=AgentBackend.OPENAI, allowed_channels=(CHANNEL,), language="pt-BR", thread_timeout_min=3
+            agent=AgentBackend.OPENAI,
+            allowed_channels=(CHANNEL,),
+            language="pt-BR",
+            thread_timeout_min=3,
+            speaking=Speaking(allowed_users=(UserId("UANN"),), allow_external=True, user_per_min=0),
+            context=ContextSettings(recent_kept=3),
+            channels={CHANNEL: ChannelOverride(suggested_prompts=(SuggestedPrompt(title="Plan", message="What?"),))},
+            distribution=Distribution.INTERNAL,
         ),
         "disabled": True,
         "mesh_refused_since_ms": 1_799_999_999_123,

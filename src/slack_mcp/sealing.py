@@ -15,6 +15,8 @@ from typing import Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from slack_mcp.core.errors import SealingError, SettingsError
 from slack_mcp.core.ids import ConnectionId
@@ -85,6 +87,17 @@ class KeyRing:
         """Return a key ready for use, or None when it is not on the ring."""
         return self._ciphers.get(key_id)
 
+    def derive(self, purpose: str) -> Sequence[bytes]:
+        """Return one key of 32 bytes for another purpose out of each key, that of the sealing key first.
+
+        Args:
+            purpose: keys for one purpose say nothing of those for another, nor of the ring's.
+        """
+        info = f"{_DOMAIN} {purpose}".encode()
+        return [
+            HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=info).derive(key) for key in self._keys.values()
+        ]
+
     def __repr__(self) -> str:
         return f"KeyRing({', '.join(self._keys)})"
 
@@ -113,6 +126,10 @@ class Sealer:
     def seals(self) -> bool:
         """Whether new values are sealed."""
         return self._active is not None
+
+    def derive_keys(self, purpose: str) -> Sequence[bytes]:
+        """Return what `KeyRing.derive` does; none where nothing is sealed."""
+        return [] if self._ring is None else self._ring.derive(purpose)
 
     def seal(self, connection_id: ConnectionId, column: str, clear: str) -> str:
         """Return the text to store."""

@@ -281,4 +281,36 @@ async def test_a_reset_begins_a_new_generation_of_each_thread_of_one_channel(
     async with database.reading() as connection:
         rows = (await connection.execute(select(threads).order_by(threads.c.thread_ts))).all()
     now_ms = int(clock.time_s * 1000)
-    assert [tuple(row) for row in rows] == [(CONN, "C1", f"{number}.0", 2, now_ms) for number in (1, 2)]
+    reset = [(row.connection_id, row.channel_id, row.thread_ts, row.generation, row.reset_at_ms) for row in rows]
+    assert reset == [(CONN, "C1", f"{number}.0", 2, now_ms) for number in (1, 2)]
+
+
+async def test_answer_is_acted_upon_once_and_only_by_its_own_connection(
+    store: SqlQuestionStore, clock: SteppingClock, other_database: Database
+) -> None:
+    question = await ask(store, clock)
+    assert not question.is_used
+    assert not await store.use_answer(CONN, "Q1")  # nobody has answered
+    await answer(store, ANN)
+    assert not await store.use_answer(OTHER, "Q1")
+    pods = [store, SqlQuestionStore(other_database, Sealer(RING), clock=clock)]
+    first: list[bool] = []
+
+    async def use(pod: SqlQuestionStore) -> None:
+        first.append(await pod.use_answer(CONN, "Q1"))
+
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as tasks:
+            for number in range(6):
+                tasks.start_soon(use, pods[number % 2])
+    assert sorted(first) == [False] * 5 + [True]
+    standing = await store.load_question(CONN, "Q1")
+    assert standing is not None
+    assert standing.is_used
+
+
+async def test_question_that_expired_is_never_acted_upon(store: SqlQuestionStore, clock: SteppingClock) -> None:
+    await ask(store, clock)
+    clock.time_s += 61
+    await store.expire_question(CONN, "Q1")
+    assert not await store.use_answer(CONN, "Q1")

@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import pytest
 from stepping_clock import SteppingClock
+from store_samples import lose_lane
 
 from slack_mcp.core.ids import ChannelId, ConnectionId, EventId, PodId, Ts
 from slack_mcp.core.model import Claim, Delivery, Turn, TurnState
+from slack_mcp.protocol.events import EventCallback, get_lane, parse_envelope
 from slack_mcp.sealing import KeyRing, Sealer
 from slack_mcp.store.database import Database
 from slack_mcp.store.open import open_journal
@@ -40,16 +42,7 @@ class Threads:
         self.claims = {claim.connection_id: claim for claim in claims}
 
     async def say(self, connection_id: ConnectionId, number: int, *, answer: str | None = "yes") -> None:
-        turn = Turn(
-            connection_id=connection_id,
-            channel_id=CHANNEL,
-            message_ts=Ts(f"{number}.0"),
-            thread_ts=THREAD,
-            event_id=EventId(f"Ev{number}"),
-            user_id=None,
-            state=TurnState.STARTED,
-            question=f"question {number}",
-        )
+        turn = make_turn(connection_id, number)
         await self.store.begin_turn(turn)
         done = replace(turn, state=TurnState.FINISHED, answer=answer)
         await self.store.save_turn(done, self.claims[connection_id])
@@ -58,6 +51,19 @@ class Threads:
     async def remembered(self, connection_id: ConnectionId) -> list[str]:
         turns = await self.store.load_history(connection_id, CHANNEL, THREAD, limit=9, max_age_s=600)
         return [turn.question for turn in turns]
+
+
+def make_turn(connection_id: ConnectionId, number: int) -> Turn:
+    return Turn(
+        connection_id=connection_id,
+        channel_id=CHANNEL,
+        message_ts=Ts(f"{number}.0"),
+        thread_ts=THREAD,
+        event_id=EventId(f"Ev{number}"),
+        user_id=None,
+        state=TurnState.STARTED,
+        question=f"question {number}",
+    )
 
 
 @pytest.fixture
@@ -110,3 +116,28 @@ async def test_the_same_thread_of_another_connection_is_another_thread(threads: 
     assert await threads.remembered(ACME) == []
     assert await threads.remembered(GLOBEX) == ["question 1"]
     assert await threads.store.load_generation(GLOBEX, CHANNEL, THREAD) == 0
+
+
+async def test_turns_in_hand_are_those_of_lanes_that_a_pod_holds(threads: Threads, database: Database) -> None:
+    first = make_turn(ACME, 1)
+    for turn in (first, make_turn(ACME, 2), make_turn(GLOBEX, 3)):
+        await threads.store.begin_turn(turn)
+    # The lane of another thread, which nobody works on.
+    await threads.store.begin_turn(replace(make_turn(ACME, 4), thread_ts=Ts("4.0")))
+    answering = await threads.store.load_answering(ACME)
+    assert [turn.message_ts for turn in answering] == ["2.0", "1.0"]
+    assert answering[1] == first
+    await threads.store.save_turn(replace(first, state=TurnState.FINISHED), threads.claims[ACME])
+    assert [turn.message_ts for turn in await threads.store.load_answering(ACME)] == ["2.0"]
+    await lose_lane(database, threads.claims[ACME], holder=None)
+    assert await threads.store.load_answering(ACME) == []
+    assert [turn.message_ts for turn in await threads.store.load_answering(GLOBEX)] == ["3.0"]
+
+
+def test_lane_of_a_turn_is_named_as_its_event_names_it() -> None:
+    event = parse_envelope(
+        b'{"type":"event_callback","team_id":"T1","api_app_id":"A1","event_id":"Ev1","event":{"type":"message",'
+        b'"channel":"C1","ts":"2.0","thread_ts":"1.0","user":"U1","text":"?"}}'
+    )
+    assert isinstance(event, EventCallback)
+    assert get_lane(event) == f"{CHANNEL}:{THREAD}"

@@ -167,6 +167,14 @@ async def test_question_and_answer_are_sealed(store: SqlTurnStore, database: Dat
         await stranger.begin_turn(turn)
 
 
+async def test_a_message_has_a_turn_once_it_was_begun(store: SqlTurnStore) -> None:
+    assert not await store.has_turn(CONN, CHANNEL, ROOT)
+    await store.begin_turn(make_turn(message_ts=ROOT))
+    assert await store.has_turn(CONN, CHANNEL, ROOT)
+    assert not await store.has_turn(CONN, ChannelId("C2"), ROOT)
+    assert not await store.has_turn(ConnectionId("conn_2"), CHANNEL, ROOT)
+
+
 async def test_bot_takes_part_in_a_thread_from_the_first_turn(store: SqlTurnStore) -> None:
     assert not await store.has_turn_in_thread(CONN, CHANNEL, ROOT)
     await store.begin_turn(make_turn(message_ts=Ts("1700000005.000100")))

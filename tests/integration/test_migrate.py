@@ -33,6 +33,7 @@ ALL = [
     "0005_triggers",
     "0006_questions",
     "0007_threads",
+    "0008_conversations",
 ]
 
 SEED_TABLE = """

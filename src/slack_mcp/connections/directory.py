@@ -4,10 +4,9 @@ An entry is used until its time is over, a change of it is announced, or the ann
 nothing cached is believed until they are heard again.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, Generic, TypeVar
+from collections.abc import Sequence
+from typing import Final
 
-import anyio
 import structlog
 
 from slack_mcp.cache import TtlCache
@@ -21,12 +20,11 @@ from slack_mcp.core.errors import (
 )
 from slack_mcp.core.ids import ConnectionId, TeamId
 from slack_mcp.core.model import CacheStats, Connection
+from slack_mcp.flights import Flight, SingleFlight
 from slack_mcp.ports.store import ConnectionStore
 
 UNKNOWN_TTL_S: Final = 1.0
 
-Key = TypeVar("Key")
-Value = TypeVar("Value")
 Members = Sequence[tuple[ConnectionId, str | None]]
 
 _log = structlog.get_logger(__name__)
@@ -60,8 +58,8 @@ class CachedDirectory:
             clock=clock, max_entries=max_entries
         )
         self._teams: TtlCache[TeamId, Members] = TtlCache(clock=clock, max_entries=max_entries)
-        self._loads_of_connections: _SingleFlight[ConnectionId, Connection | _Unknown] = _SingleFlight()
-        self._loads_of_teams: _SingleFlight[TeamId, Members] = _SingleFlight()
+        self._loads_of_connections: SingleFlight[ConnectionId, Connection | _Unknown] = SingleFlight()
+        self._loads_of_teams: SingleFlight[TeamId, Members] = SingleFlight()
         self._hits = self._misses = self._loads = self._invalidations = 0
 
     def get(self, connection_id: ConnectionId) -> Connection | None:
@@ -153,7 +151,7 @@ class CachedDirectory:
             size=len(self._connections),
         )
 
-    async def _fetch(self, connection_id: ConnectionId, flight: "_Flight[Connection | _Unknown]") -> None:
+    async def _fetch(self, connection_id: ConnectionId, flight: Flight[Connection | _Unknown]) -> None:
         self._loads += 1
         connection = await self._store.load_connection(connection_id)
         flight.result = _UNKNOWN if connection is None else connection
@@ -161,7 +159,7 @@ class CachedDirectory:
             ttl_s = self._ttl_s if connection else min(self._ttl_s, UNKNOWN_TTL_S)
             self._connections.put(connection_id, flight.result, ttl_s=ttl_s)
 
-    async def _fetch_team(self, team_id: TeamId, flight: "_Flight[Members]") -> None:
+    async def _fetch_team(self, team_id: TeamId, flight: Flight[Members]) -> None:
         flight.result = await self._store.load_connection_ids_of_team(team_id)
         if not flight.is_detached:
             ttl_s = self._ttl_s if flight.result else min(self._ttl_s, UNKNOWN_TTL_S)
@@ -172,69 +170,3 @@ def _require(found: Connection | _Unknown, connection_id: ConnectionId) -> Conne
     if isinstance(found, _Unknown):
         raise ConnectionNotFoundError(connection_id)
     return found
-
-
-class _Flight(Generic[Value]):
-    """One reading under way, shared by all who ask for the same thing.
-
-    `is_detached`: something changed since it began, so that it is good for those who wait already and nobody else.
-    """
-
-    def __init__(self) -> None:
-        self.ended = anyio.Event()
-        self.result: Value | None = None
-        self.error: SlackMcpError | None = None
-        self.is_detached = False
-
-
-class _SingleFlight(Generic[Key, Value]):
-    """At most one reading per key that is not detached."""
-
-    def __init__(self) -> None:
-        self._flights: dict[Key, _Flight[Value]] = {}
-
-    async def join_or_start(self, key: Key, fetch: Callable[[Key, _Flight[Value]], Awaitable[None]]) -> Value:
-        """Return the result of the reading under way, or of a new one; every waiter gets its error.
-
-        When the one who started it is cancelled, one of the others starts again.
-        """
-        while True:
-            flight = self._flights.get(key)
-            if flight is None:
-                flight = self._flights[key] = _Flight()
-                await self._lead(key, flight, fetch)
-            else:
-                await flight.ended.wait()
-            if flight.error is not None:
-                raise flight.error
-            if flight.result is not None:
-                return flight.result
-
-    async def _lead(
-        self, key: Key, flight: _Flight[Value], fetch: Callable[[Key, _Flight[Value]], Awaitable[None]]
-    ) -> None:
-        try:
-            await fetch(key, flight)
-        except SlackMcpError as error:
-            flight.error = error
-        finally:
-            if self._flights.get(key) is flight:
-                del self._flights[key]
-            flight.ended.set()
-
-    async def wait_for_end(self, key: Key) -> None:
-        """Return when no reading of the key is under way that began before this call."""
-        flight = self._flights.get(key)
-        if flight is not None:
-            await flight.ended.wait()
-
-    def detach(self, key: Key) -> None:
-        """Let a reading that began before now end without being kept or joined."""
-        flight = self._flights.pop(key, None)
-        if flight is not None:
-            flight.is_detached = True
-
-    def detach_all(self) -> None:
-        """Detach every reading."""
-        for key in list(self._flights):
-            self.detach(key)

@@ -7,6 +7,7 @@
      │  ├ ForbiddenError
      │  ├ ConnectionNotFoundError
      │  ├ UserTokenMissingError
+     │  ├ ApprovalPendingError
      │  └ ConflictError
      ├ DeliveryError           a webhook that is refused
      │  ├ SignatureMissingError
@@ -110,6 +111,13 @@ class UserTokenMissingError(RequestError):
         self.needed = needed
         scopes = f" with the scope {needed}" if needed else ""
         super().__init__(f"Slack does this only with a user token (xoxp-…){scopes}, and the connection has none.")
+
+
+class ApprovalPendingError(RequestError):
+    """A person has to allow this first, and has not yet; the same call again goes on once it is allowed."""
+
+    code = "approval_pending"
+    retryable = True
 
 
 class ConflictError(RequestError):

@@ -35,6 +35,7 @@ class ToolPolicy:
         denied_tools: never these, whatever `allowed_tools` says.
         write_channels: the only channels that tools may write to, by id; empty means all.
         denied_write_channels: never these.
+        approve_outside_thread: what writes outside of the thread that the bot is answering in waits for a click.
     """
 
     is_read_only: bool = False
@@ -42,6 +43,7 @@ class ToolPolicy:
     denied_tools: tuple[str, ...] = ()
     write_channels: tuple[ChannelId, ...] = ()
     denied_write_channels: tuple[ChannelId, ...] = ()
+    approve_outside_thread: bool = False
 
 
 class TriggerKind(StrEnum):
@@ -72,6 +74,74 @@ class Trigger:
     refused_at_ms: int | None = None
 
 
+class Distribution(StrEnum):
+    """How the Slack app is given to people: decides how often Slack lets it read a conversation.
+
+    Source: https://docs.slack.dev/changelog/2025/05/29/rate-limit-changes-for-non-marketplace-apps.
+    """
+
+    INTERNAL = "internal"
+    MARKETPLACE = "marketplace"
+    UNLISTED = "unlisted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuggestedPrompt:
+    """A prompt that the assistant offers: what is shown, and what is asked when it is chosen."""
+
+    title: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelOverride:
+    """What is different in one channel. None, or empty, leaves it as it is elsewhere.
+
+    Attributes:
+        system_prompt: takes the place of the connection's.
+        suggested_prompts: the same, for people who look at this channel while they ask the assistant.
+    """
+
+    system_prompt: str | None = None
+    suggested_prompts: tuple[SuggestedPrompt, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speaking:
+    """To whom the bot speaks.
+
+    Attributes:
+        allow_bots: other bots' mentions are answered; a bot's reply without one never is.
+        allowed_users: the only people who are answered; empty means all.
+        denied_users: never these.
+        allow_external: people are answered in channels that are shared with another organization.
+        user_per_min, channel_per_min: questions that are answered in a minute, of one person and in one channel; 0 is
+            no limit.
+    """
+
+    allow_bots: bool = False
+    allowed_users: tuple[UserId, ...] = ()
+    denied_users: tuple[UserId, ...] = ()
+    allow_external: bool = False
+    user_per_min: int = 20
+    channel_per_min: int = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContextSettings:
+    """How much of a conversation the agent is told.
+
+    Attributes:
+        max_fetched: messages that are read, of our own memory or of Slack, at most.
+        max_unsummarized: a longer conversation is summarized, all but its last messages.
+        recent_kept: how many of the last messages are told word for word then.
+    """
+
+    max_fetched: int = 100
+    max_unsummarized: int = 40
+    recent_kept: int = 15
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionSettings:
     """What a tenant may choose beside its credentials; kept as JSON in `slack_connections.settings`.
@@ -83,7 +153,19 @@ class ConnectionSettings:
         thread_timeout_min: minutes of silence after which a thread's history is no longer sent to the agent.
         tools: what the tools may do.
         trigger_only: events go to the triggers, and the bot itself answers nothing.
-        show_thinking_message: the bot posts its placeholder, also when a trigger's receiver answers in its place.
+        show_thinking_message: the bot shows that it is at work, also when a trigger's receiver answers in its place.
+        streaming: the answer is shown while it is written.
+        final_only: what the agent says before it uses a tool is not part of the answer.
+        allow_mentions: the agent may mention people; a whole channel it never may.
+        speaking: to whom the bot speaks.
+        context: how much of a conversation the agent is told.
+        channels: what is different in some channels.
+        greeting: what the assistant says in a new conversation; None is the catalogue's sentence.
+        suggested_prompts: what the assistant offers in a new conversation, four at most.
+        ask_agent_for_prompts: the agent is asked what to offer where nothing is named.
+        whisper_id: the Mesh connection that writes down what is said in audio files.
+        distribution: how the app is given to people; None is not known, and taken for an app of one's own until Slack
+            refuses a read.
     """
 
     agent: AgentBackend | None = None
@@ -93,6 +175,17 @@ class ConnectionSettings:
     tools: ToolPolicy = field(default_factory=ToolPolicy)
     trigger_only: bool = False
     show_thinking_message: bool = True
+    streaming: bool = True
+    final_only: bool = False
+    allow_mentions: bool = False
+    speaking: Speaking = field(default_factory=Speaking)
+    context: ContextSettings = field(default_factory=ContextSettings)
+    channels: Mapping[ChannelId, ChannelOverride] = field(default_factory=dict)
+    greeting: str | None = None
+    suggested_prompts: tuple[SuggestedPrompt, ...] = ()
+    ask_agent_for_prompts: bool = False
+    whisper_id: str | None = None
+    distribution: Distribution | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -293,6 +386,12 @@ class Turn:
         question: what the agent was asked, clear in memory, sealed in the database.
         answer: the finished answer, None until the agent has ended.
         notice: a constant word for what the bot said instead of an answer, such as `agent_not_configured`.
+        parts: the messages that show the answer, the first of them being `answer_ts`.
+        digests: of what each of them shows when it is whole; empty for one that is not.
+        is_settled: the parts are all messages that there are: the last run ended knowing what became of its calls.
+        opening: the first text of a stream that is being opened and whose ts is not known yet, sealed as the answer is.
+        trace: what was done for the turn, oldest first; each step holds constant words and numbers, never text.
+        is_stop_requested: somebody wants no more of it.
     """
 
     connection_id: ConnectionId
@@ -306,6 +405,12 @@ class Turn:
     answer_ts: Ts | None = None
     answer: str | None = None
     notice: str | None = None
+    parts: tuple[Ts, ...] = ()
+    digests: tuple[str, ...] = ()
+    is_settled: bool = False
+    opening: str | None = None
+    trace: tuple[Mapping[str, str | int], ...] = ()
+    is_stop_requested: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from slack_mcp.core.ids import ChannelId, ConnectionId
-from slack_mcp.core.model import Connection
+from slack_mcp.core.ids import ChannelId, ConnectionId, Ts, UserId
+from slack_mcp.core.model import Connection, JournalledEvent
+from slack_mcp.ports.slack import SlackWeb
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,5 +53,65 @@ class ConversationMemory(Protocol):
 
         Raises:
             StoreUnavailableError: nothing was changed.
+        """
+        ...
+
+
+class PersonalReplies(Protocol):
+    """Tells one person something that nobody else sees."""
+
+    async def tell(
+        self,
+        connection: Connection,
+        event: JournalledEvent,
+        text: str,
+        *,
+        user_id: UserId,
+        channel_id: ChannelId | None,
+        response_url: str | None,
+        thread_ts: Ts | None = None,
+    ) -> None:
+        """Tell the person. Where Slack lets nothing be told, that is logged, and no error.
+
+        Args:
+            connection: whose bot tells it.
+            event: the command, click or form that it answers.
+            text: in Slack's markup.
+            user_id: the person.
+            channel_id: where they are, None when that is not known.
+            response_url: of the command, click or form.
+            thread_ts: the root of the thread that they are in, None for the channel itself.
+
+        Raises:
+            SlackApiError: it may work later.
+        """
+        ...
+
+
+class FindMarked(Protocol):
+    """Finds a message of the bot's by the metadata that it was posted with."""
+
+    async def __call__(
+        self,
+        web: SlackWeb,
+        connection: Connection,
+        channel_id: ChannelId,
+        mark: tuple[str, str, str],
+        *,
+        thread_ts: Ts | None,
+        since_s: float,
+    ) -> Ts | None:
+        """Return the message's ts, None when there is none.
+
+        Args:
+            web: of the connection.
+            connection: whose bot posted it.
+            channel_id: where.
+            mark: the metadata's event_type, a key of its event_payload, and the value.
+            thread_ts: the thread to look in, None for the channel itself.
+            since_s: unix seconds before which it was not posted.
+
+        Raises:
+            SlackApiError: nobody could look.
         """
         ...

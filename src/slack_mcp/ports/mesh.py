@@ -1,12 +1,13 @@
 """Mesh (Studio), as far as configuration and the agent that lives there need it."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from slack_mcp.core.ids import ConnectionId
 from slack_mcp.core.model import Connection
 from slack_mcp.core.secret import Secret
+from slack_mcp.ports.agent import AgentImage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +45,9 @@ class MeshTurn:
         thread_id: Mesh's thread, which keeps the history; made when it does not exist yet. Letters, digits, `-`, `_`.
         message_id: identifies the question in Mesh; asked again with it, the question is not put twice.
         agent_id: the virtual MCP that answers, `vir_…`.
+        background: what Mesh has not heard of the conversation, oldest first; it goes along with the question.
+        images: what belongs to the question.
+        is_repeated: an earlier run may have asked already: what came of it is looked for before the question is asked.
     """
 
     thread_id: str
@@ -51,6 +55,9 @@ class MeshTurn:
     agent_id: str
     question: str
     system_prompt: str | None = None
+    background: Sequence[str] = ()
+    images: Sequence[AgentImage] = ()
+    is_repeated: bool = False
 
 
 class MeshTokens(Protocol):
@@ -96,10 +103,19 @@ class MeshAgents(Protocol):
     def stream_turn(self, connection: Connection, turn: MeshTurn) -> AsyncGenerator[Mapping[str, Any], None]:
         """Ask, and yield the run's AI SDK message chunks as they come; close the generator when the run has ended.
 
-        It may go on after the run's `finish`. The waits between chunks have no deadline: the caller sets it.
+        It may go on after the run's `finish`. The waits between chunks have no deadline: the caller sets it. An answer
+        that an earlier run has left in the thread is yielded as if it were just given.
 
         Raises:
             AgentError: AgentNotConfiguredError, AgentRateLimitedError or AgentStreamBrokenError.
             MeshApiError: one of its classes.
         """
+        ...
+
+    async def cancel_turn(self, connection: Connection, turn: MeshTurn) -> None:
+        """End the run that answers the turn, if one is going on; raises what `stream_turn` raises."""
+        ...
+
+    async def delete_thread(self, connection: Connection, thread_id: str) -> None:
+        """Forget a thread and all that was said in it; raises what `stream_turn` raises."""
         ...

@@ -41,6 +41,7 @@ class Question:
         answerers: who may answer; empty means whoever sees it.
         quorum: how many people have to answer.
         answers: one of each person, oldest first.
+        is_used: what was answered has been acted upon, which is done once.
     """
 
     connection_id: ConnectionId
@@ -58,6 +59,7 @@ class Question:
     expires_at_ms: int
     created_at_ms: int
     answers: tuple[Answer, ...] = ()
+    is_used: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +134,10 @@ class QuestionStore(Protocol):
         """
         ...
 
+    async def use_answer(self, connection_id: ConnectionId, question_id: str) -> bool:
+        """Tell whether the caller is to act upon the answer: the first who asks this of an answered question is."""
+        ...
+
     async def claim_due(self, *, lease_s: float, limit: int) -> Sequence[Question]:
         """Expire what is over, and return what is closed and not shown as closed yet.
 
@@ -176,4 +182,8 @@ class Questions(Protocol):
         Raises:
             InvalidInputError: this connection has no such question.
         """
+        ...
+
+    async def use_answer(self, connection: Connection, question_id: str) -> bool:
+        """Tell whether the caller is to act upon the answer: the first who asks this of an answered question is."""
         ...

@@ -111,11 +111,19 @@ class TurnStore(Protocol):
         ...
 
     async def save_turn(self, turn: Turn, claim: Claim) -> None:
-        """Store the turn's state, answer_ts, answer and notice.
+        """Store how far the turn has come: everything but what was asked, and whether it is to be stopped.
 
         Raises:
             LeaseLostError: the lane belongs to another pod now; nothing was written.
         """
+        ...
+
+    async def is_stop_requested(self, connection_id: ConnectionId, channel_id: ChannelId, message_ts: Ts) -> bool:
+        """Tell whether somebody wants no more of the answer to the message."""
+        ...
+
+    async def has_turn(self, connection_id: ConnectionId, channel_id: ChannelId, message_ts: Ts) -> bool:
+        """Tell whether a turn was begun for the message."""
         ...
 
     async def has_turn_in_thread(self, connection_id: ConnectionId, channel_id: ChannelId, thread_ts: Ts) -> bool:

@@ -42,6 +42,10 @@ class ThreadMemory(Protocol):
         """Return how often the thread was reset."""
         ...
 
+    async def load_answering(self, connection_id: ConnectionId) -> Sequence[Turn]:
+        """Return the turns that are being answered right now, the newest first: a pod holds the lane of each."""
+        ...
+
     async def reset_thread(self, connection_id: ConnectionId, channel_id: ChannelId, thread_ts: Ts) -> None:
         """Forget what was said: no agent is told of it any more. The bot still takes part in the thread."""
         ...

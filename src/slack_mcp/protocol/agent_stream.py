@@ -6,12 +6,14 @@ https://ai-sdk.dev/docs/ai-sdk-ui/stream-protocol#data-stream-protocol.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from slack_mcp.core.errors import AgentStreamBrokenError
 
-MAX_EVENT_BYTES: Final = 1024 * 1024
+MAX_EVENT_BYTES: Final = 8 * 1024 * 1024  # a file that the agent made is one event
 MAX_ANSWER_CHARS: Final = 100_000
 
 _DONE_TYPE: Final = "[DONE]"
@@ -19,7 +21,11 @@ DONE: Final[Mapping[str, Any]] = {"type": _DONE_TYPE}
 """The chunk that stands for `data: [DONE]`."""
 
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
-_TOOL_RESULTS: Final = frozenset({"tool-output-available", "tool-output-error", "tool-output-denied"})
+TOOL_RESULTS: Final = frozenset({"tool-output-available", "tool-output-error", "tool-output-denied"})
+_TOOL_PREFIX: Final = "tool-"
+_STEP: Final[Mapping[str, Any]] = {"type": "start-step"}
+_BETWEEN_PARTS: Final = "\n\n"
+_LINK: Final = re.compile(r"https://[!-;=?-~]{1,2000}")  # no blanks, and neither `<` nor `>`
 
 
 class ChunkParser:
@@ -102,82 +108,121 @@ class ChunkParser:
 
 
 class AnswerReader:
-    """Reads one run's chunks and keeps what is the answer: the text of the steps after the last tool result.
+    """Reads one run's chunks and keeps what is the answer.
 
-    What an agent says before it uses a tool ("Let me check.") is not the answer, and only the steps that follow tell
-    one from the other; so there is no answer before the end.
+    What an agent says before it uses a tool ("Let me check.") need not be part of the answer, and only the steps that
+    follow tell one from the other: with `final_only` there is no answer before the end, and it is the text of the steps
+    after the last tool result. Without it all that is said is the answer, and is handed out while it is said.
 
     Args:
         max_chars: the longest answer that is accepted, in characters.
+        final_only: see above.
     """
 
-    def __init__(self, *, max_chars: int = MAX_ANSWER_CHARS) -> None:
+    def __init__(self, *, max_chars: int = MAX_ANSWER_CHARS, final_only: bool = True) -> None:
         self.is_finished = False
         self._max_chars = max_chars
+        self._final_only = final_only
         self._chars = 0
+        self._handed_out = 0
         self._start()
 
-    def feed(self, chunk: Mapping[str, Any]) -> None:
-        """Take the next chunk. Types that say nothing about the answer are ignored.
+    def feed(self, chunk: Mapping[str, Any]) -> str:
+        """Take the next chunk and return what is new of the answer. Types that say nothing about it are ignored.
 
         Raises:
-            AgentStreamBrokenError: the agent reported an error or gave up, or the answer is too long. The agent's own
-                words are left out: they may quote the question.
+            AgentStreamBrokenError: the agent reported an error or gave up, the answer is too long, or it began anew
+                after some of it was handed out. The agent's own words are left out: they may quote the question.
         """
         kind = chunk["type"]
         if kind == "text-delta":
             self._append(chunk)
         elif kind == "text-start":
+            self._end_part(chunk)
             self._open[str(chunk.get("id"))] = self._add_part()
-        elif kind in _TOOL_RESULTS:
+        elif kind == "text-end":
+            self._end_part(chunk)
+        elif kind == "file":
+            self._add_link(chunk)
+        elif kind in TOOL_RESULTS:
             self._has_tool_result = True
         elif kind == "start-step":
             self._start_step()
         elif kind == "start":
-            self._start()
+            self._restart()
         else:
             self._end(kind, chunk)
+        return "" if self._final_only else self._hand_out()
 
     def take_answer(self) -> str:
-        """Return the answer, once the run has finished; empty when the agent said nothing.
+        """Return the answer, or what is left of it, once the run has finished; empty when the agent said nothing.
 
         Raises:
             AgentStreamBrokenError: the stream ended before the answer did.
         """
         if not self.is_finished:
             raise AgentStreamBrokenError("The agent's answer stopped before its end.")
-        return self._join() or self._said_with_tools
+        if self._final_only:
+            return self._join() or self._said_with_tools
+        self._end_parts()
+        return self._hand_out()
 
     def _start(self) -> None:
-        self._parts: list[list[str]] = []
-        self._open: dict[str, list[str]] = {}
+        self._parts: list[_Part] = []
+        self._open: dict[str, _Part] = {}
         self._has_tool_result = False
         self._said_with_tools = ""
 
+    def _restart(self) -> None:
+        if self._handed_out:  # what was shown cannot be taken back here; the next try asks for the whole answer
+            raise AgentStreamBrokenError("The agent's run was begun again in the middle of its answer.")
+        self._start()
+
     def _start_step(self) -> None:
-        if self._has_tool_result:
+        if self._has_tool_result and self._final_only:
             # An agent may end with a tool and say nothing after it: then its last words are better than none.
             self._said_with_tools = self._join() or self._said_with_tools
             self._parts = []
         self._has_tool_result = False
-        self._open = {}  # a later step may use the same ids again
+        self._end_parts()  # a later step may use the same ids again
 
     def _append(self, chunk: Mapping[str, Any]) -> None:
         delta = chunk.get("delta")
         if not isinstance(delta, str):
             raise AgentStreamBrokenError("The agent sent a piece of text that is not text.")
-        self._chars += len(delta)
-        if self._chars > self._max_chars:
-            raise AgentStreamBrokenError(f"The agent's answer is longer than {self._max_chars} characters.")
         part_id = str(chunk.get("id"))
         if part_id not in self._open:
             self._open[part_id] = self._add_part()
-        self._open[part_id].append(delta)
+        self._write(self._open[part_id], delta)
 
-    def _add_part(self) -> list[str]:
-        part: list[str] = []
+    def _add_link(self, chunk: Mapping[str, Any]) -> None:
+        """Take the address of a file that is not sent along for a paragraph of the text."""
+        url = chunk.get("url")
+        if isinstance(url, str) and _LINK.fullmatch(url):
+            part = self._add_part()
+            self._write(part, url)
+            part.is_ended = True
+
+    def _write(self, part: "_Part", text: str) -> None:
+        self._chars += len(text)
+        if self._chars > self._max_chars:
+            raise AgentStreamBrokenError(f"The agent's answer is longer than {self._max_chars} characters.")
+        part.pieces.append(text)
+
+    def _add_part(self) -> "_Part":
+        part = _Part()
         self._parts.append(part)
         return part
+
+    def _end_part(self, chunk: Mapping[str, Any]) -> None:
+        part = self._open.pop(str(chunk.get("id")), None)
+        if part is not None:
+            part.is_ended = True
+
+    def _end_parts(self) -> None:
+        for part in self._open.values():
+            part.is_ended = True
+        self._open = {}
 
     def _end(self, kind: str, chunk: Mapping[str, Any]) -> None:
         if kind == "error" or (kind == "finish" and chunk.get("finishReason") == "error"):
@@ -186,30 +231,67 @@ class AnswerReader:
             raise AgentStreamBrokenError("The agent's run was cancelled, or replaced by another one in its thread.")
         self.is_finished = self.is_finished or kind in {"finish", _DONE_TYPE}
 
+    def _hand_out(self) -> str:
+        """Return what is new, part after part: one that begins while an earlier one goes on has to wait for it."""
+        new = []
+        while self._parts:
+            part = self._parts[0]
+            text = "".join(part.pieces)
+            if part.is_begun or text.strip():
+                if not part.is_begun and self._handed_out:
+                    new.append(_BETWEEN_PARTS)
+                part.is_begun = True
+                self._handed_out += len(text)
+                new.append(text)
+                part.pieces = []
+            if not part.is_ended:
+                break
+            del self._parts[0]
+        return "".join(new)
+
     def _join(self) -> str:
-        return _join_parts(["".join(part) for part in self._parts])
+        """Return the parts as paragraphs; a part is a block of text of its own."""
+        texts = ("".join(part.pieces) for part in self._parts)
+        return _BETWEEN_PARTS.join(text for text in texts if text.strip())
 
 
-def extract_answer(parts: Sequence[Any]) -> str:
-    """Return the answer from the parts of a stored message: its text after the last tool, else all of its text.
+@dataclass(slots=True)
+class _Part:
+    """A block of text: what of it was not handed out, whether some of it was, and whether no more of it will come."""
+
+    pieces: list[str] = field(default_factory=list)
+    is_begun: bool = False
+    is_ended: bool = False
+
+
+def replay_message(parts: Sequence[Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield chunks that say what a stored message says, as far as they concern an answer: text, tools and files.
 
     Args:
-        parts: the `parts` of an AI SDK UI message, as Mesh lists them; what is malformed is skipped.
+        parts: the `parts` of an AI SDK UI message, as Mesh lists them; what is malformed is skipped. Where they do not
+            tell the steps, one ends behind each tool.
     """
-    texts: list[str] = []
-    before = ""
-    for part in parts:
-        kind = part.get("type") if isinstance(part, dict) else None
-        if not isinstance(kind, str):
-            continue
-        if kind == "text" and isinstance(part.get("text"), str):
-            texts.append(part["text"])
-        elif kind == "dynamic-tool" or kind.startswith("tool-"):
-            before = _join_parts(texts) or before
-            texts = []
-    return _join_parts(texts) or before
+    known = [part for part in parts if isinstance(part, dict) and isinstance(part.get("type"), str)]
+    has_steps = any(part["type"] == "step-start" for part in known)
+    for number, part in enumerate(known):
+        kind = part["type"]
+        if kind == "step-start":
+            yield _STEP
+        elif kind == "text" and isinstance(part.get("text"), str):
+            yield {"type": "text-start", "id": str(number)}
+            yield {"type": "text-delta", "id": str(number), "delta": part["text"]}
+            yield {"type": "text-end", "id": str(number)}
+        elif kind == "file":
+            yield part
+        elif kind == "dynamic-tool" or kind.startswith(_TOOL_PREFIX):
+            yield from _replay_tool(part, call_id=str(part.get("toolCallId") or number))
+            if not has_steps:
+                yield _STEP
 
 
-def _join_parts(parts: Sequence[str]) -> str:
-    """Return the parts as paragraphs; a part is a block of text of its own."""
-    return "\n\n".join(part for part in parts if part.strip())
+def _replay_tool(part: Mapping[str, Any], *, call_id: str) -> Iterator[Mapping[str, Any]]:
+    name = part.get("toolName") or str(part["type"]).removeprefix(_TOOL_PREFIX)
+    yield {"type": "tool-input-available", "toolCallId": call_id, "toolName": name}
+    state = f"{_TOOL_PREFIX}{part.get('state', 'output-available')}"
+    if state in TOOL_RESULTS:
+        yield {"type": state, "toolCallId": call_id, "output": part.get("output")}

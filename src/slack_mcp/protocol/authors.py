@@ -6,13 +6,16 @@ subtypes say what kind of message it is.
 
 from typing import Final
 
-from slack_mcp.core.ids import UserId
+from slack_mcp.core.ids import ChannelId, UserId
 from slack_mcp.core.model import Connection
 from slack_mcp.protocol.events import EventCallback
 from slack_mcp.protocol.mrkdwn import is_mentioned
 
 SPOKEN_SUBTYPES: Final = frozenset({None, "file_share", "thread_broadcast", "me_message"})
 """Something that a person said; every other subtype tells of an edit, a join or the like."""
+
+BOT_SUBTYPE: Final = "bot_message"
+"""Something that a bot of the older kind said. Source: https://docs.slack.dev/reference/events/message/bot_message."""
 
 SLACKBOT: Final = UserId("USLACKBOT")
 
@@ -33,7 +36,17 @@ def is_of_bot(event: EventCallback) -> bool:
 
 def is_direct(event: EventCallback) -> bool:
     """Tell whether it happened in a direct message."""
-    return event.channel_type == "im" or (event.channel_id is not None and event.channel_id.startswith("D"))
+    return event.channel_type == "im" or (event.channel_id is not None and is_direct_channel(event.channel_id))
+
+
+def is_direct_channel(channel_id: ChannelId) -> bool:
+    """Tell whether a channel is a direct message: https://docs.slack.dev/apis/web-api/using-the-conversations-api."""
+    return channel_id.startswith("D")
+
+
+def is_reply(event: EventCallback) -> bool:
+    """Tell whether the message stands in a thread, and is not its root."""
+    return event.thread_ts is not None and event.thread_ts != event.ts
 
 
 def is_named(connection: Connection, event: EventCallback) -> bool:

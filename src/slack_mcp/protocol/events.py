@@ -15,6 +15,18 @@ from slack_mcp.core.ids import ChannelId, EventId, TeamId, Ts, UserId
 
 MESSAGE_TYPES: Final = frozenset({"message", "app_mention"})
 EDIT_SUBTYPES: Final = frozenset({"message_changed", "message_deleted"})
+STOP_EVENTS: Final = frozenset({"agent_session_stopped", "message_stream_stopped"})
+"""Somebody wants no more of an answer; the second is the older name of the first.
+
+Source: https://docs.slack.dev/reference/events/agent_session_stopped.
+"""
+PANE_EVENTS: Final = frozenset({"assistant_thread_started", "assistant_thread_context_changed"})
+"""Somebody opened the assistant's pane, or looks at something else beside it.
+
+Source: https://docs.slack.dev/reference/events/assistant_thread_started.
+"""
+
+CHANNEL_ENTITY: Final = "slack#/types/channel_id"
 
 # Ids and types become index columns and log values, so they are held to what Slack sends: short and plain. One
 # tenant's NUL or 1 MiB "id" would otherwise fail the commit that it shares with other tenants.
@@ -54,15 +66,20 @@ class EventCallback(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         team_id: the workspace it was delivered for; an organization's id when Slack names no workspace.
+        enterprise_id: the organization that the app is installed in, None for a workspace that stands alone.
         event_type: `event.type`, such as `app_mention`.
         channel_id: `event.channel`, also where Slack sends an object, or the channel of the item reacted to.
-        user_id, bot_id, app_id: the author, as far as Slack says.
+        user_id, bot_id, app_id: the author, as far as Slack says; of the message that was edited or deleted.
         ts: of the message; for an edit or deletion, of the message that was edited or deleted; for a reaction, of the
             message reacted to.
         thread_ts: the root of the thread that `ts` is in, None outside of a thread.
         parent_user_id: who wrote the thread's root.
         channel_type: `channel`, `group`, `im` or `mpim`, on messages.
-        text: of a message, as Slack escapes it; empty when there is none.
+        text: of a message, as Slack escapes it, and as it was edited; empty when there is none.
+        is_ext_shared: it happened where another organization is present too.
+        user_team_id: the workspace that the author of a message belongs to, as far as Slack says.
+        viewed_channel_id: the channel that the person has open beside the conversation with the assistant.
+        tab: of the app's home, `home` or `messages`.
     """
 
     team_id: TeamId | None
@@ -80,6 +97,10 @@ class EventCallback(msgspec.Struct, frozen=True, kw_only=True):
     parent_user_id: UserId | None = None
     channel_type: str | None = None
     text: str = ""
+    is_ext_shared: bool = False
+    user_team_id: TeamId | None = None
+    viewed_channel_id: ChannelId | None = None
+    tab: str | None = None
 
 
 Envelope: TypeAlias = UrlVerification | EventCallback | AppRateLimited | OtherEnvelope
@@ -107,6 +128,13 @@ class _WireEvent(msgspec.Struct):
     item: Any = None
     message: Any = None
     previous_message: Any = None
+    user_team: Any = None
+    source_team: Any = None
+    team: Any = None
+    tab: Any = None
+    assistant_thread: Any = None
+    app_context: Any = None
+    context: Any = None
 
 
 class _WireEnvelope(msgspec.Struct):
@@ -120,6 +148,7 @@ class _WireEnvelope(msgspec.Struct):
     event: _WireEvent | None = None
     authorizations: list[_Authorization] | None = None
     minute_rate_limited: Any = None
+    is_ext_shared_channel: Any = None
 
 
 class _Routing(msgspec.Struct):
@@ -172,12 +201,34 @@ def peek_routing(body: bytes) -> tuple[TeamId | None, str | None]:
     return _read_team_id(wire), _word(wire.api_app_id)
 
 
+def find_viewed_channel(context: Any) -> ChannelId | None:
+    """Return the first channel among what a person looks at, beside a message or an event of the assistant's pane.
+
+    Args:
+        context: `app_context` of a message, or `context` of an event: the most relevant comes first.
+
+    Source: https://docs.slack.dev/reference/events/app_context_changed.
+    """
+    entities = context.get("entities") if isinstance(context, dict) else None
+    for entity in entities if isinstance(entities, list) else ():
+        if isinstance(entity, dict) and entity.get("type") == CHANNEL_ENTITY:
+            named = _word(entity.get("value"))
+            if named is not None:
+                return ChannelId(named)
+    return None
+
+
 def get_lane(event: EventCallback) -> str:
     """Return the lane in which the event is worked on: channel and thread root, else channel and event type.
 
     Whatever concerns one thread (messages, edits, deletions, a reaction to its root) shares a lane and keeps its order.
+    What must not wait until a thread's answer is written has a lane of its own.
     """
     root = event.thread_ts or event.ts
+    if event.event_type in STOP_EVENTS:
+        return f"stop:{event.channel_id or '-'}:{root or '-'}"
+    if event.event_type in PANE_EVENTS:
+        return f"pane:{event.channel_id or '-'}:{root or '-'}"
     return f"{event.channel_id or '-'}:{(event.channel_id and root) or event.event_type}"
 
 
@@ -209,22 +260,28 @@ def _read_event_callback(wire: _WireEnvelope) -> EventCallback:
     if event_type in MESSAGE_TYPES and subtype is None:
         _check_message(event)
     ts, thread_ts = _read_root(event, subtype)
+    user_id, bot_id, app_id, text = _read_said(event, subtype)
     return EventCallback(
         team_id=_read_team_id(wire),
-        enterprise_id=_word(wire.enterprise_id),
+        enterprise_id=_read_enterprise_id(wire),
         api_app_id=_word(wire.api_app_id),
         event_id=EventId(event_id),
         event_type=event_type,
         subtype=subtype,
         channel_id=_read_channel_id(event),
-        user_id=_user(event.user),
-        bot_id=_word(event.bot_id),
-        app_id=_word(event.app_id),
+        user_id=user_id,
+        bot_id=bot_id,
+        app_id=app_id,
         ts=ts,
         thread_ts=thread_ts,
         parent_user_id=_user(event.parent_user_id),
         channel_type=_word(event.channel_type),
-        text=event.text if isinstance(event.text, str) else "",
+        text=text,
+        # Anything but a plain no: what keeps words inside the organization must not depend on how Slack spells it.
+        is_ext_shared=wire.is_ext_shared_channel not in (None, False),
+        user_team_id=_read_user_team_id(event),
+        viewed_channel_id=_read_viewed_channel_id(event),
+        tab=_word(event.tab),
     )
 
 
@@ -244,11 +301,29 @@ def _read_root(event: _WireEvent, subtype: str | None) -> tuple[Ts | None, Ts | 
         return _ts(event.deleted_ts), None
     if event.ts is None and isinstance(event.item, dict):
         return _ts(event.item.get("ts")), None
+    thread = _get_pane(event)
+    if thread is not None:
+        return None, _ts(thread.get("thread_ts"))
     return _ts(event.ts), _ts(event.thread_ts)
 
 
+def _read_said(event: _WireEvent, subtype: str | None) -> tuple[UserId | None, str | None, str | None, str]:
+    """Return (user_id, bot_id, app_id, text) of the message that the event is about; an edit names nobody itself."""
+    user, bot_id, app_id, text = event.user, event.bot_id, event.app_id, event.text
+    if subtype in EDIT_SUBTYPES:
+        inner = event.message if isinstance(event.message, dict) else event.previous_message
+        if isinstance(inner, dict):
+            user, bot_id, app_id, text = (inner.get(name) for name in ("user", "bot_id", "app_id", "text"))
+    thread = _get_pane(event)
+    if thread is not None:
+        user = thread.get("user_id")
+    return _user(user), _word(bot_id), _word(app_id), text if isinstance(text, str) else ""
+
+
 def _read_channel_id(event: _WireEvent) -> ChannelId | None:
-    for value in (event.channel, event.channel_id, event.item):
+    thread = _get_pane(event)
+    in_pane = None if thread is None else thread.get("channel_id")
+    for value in (event.channel, event.channel_id, event.item, in_pane):
         found = value
         if isinstance(value, dict):  # channel_created, channel_rename: an object; reaction_added: an item in a channel
             found = value.get("channel") if value is event.item else value.get("id")
@@ -256,6 +331,25 @@ def _read_channel_id(event: _WireEvent) -> ChannelId | None:
         if word is not None:
             return ChannelId(word)
     return None
+
+
+def _get_pane(event: _WireEvent) -> dict[str, Any] | None:
+    """Return what an event of the assistant's pane is about: messages have something else by the same name."""
+    is_pane = event.type in PANE_EVENTS and isinstance(event.assistant_thread, dict)
+    return event.assistant_thread if is_pane else None
+
+
+def _read_viewed_channel_id(event: _WireEvent) -> ChannelId | None:
+    """Return the channel that the person looks at, in the older pane's words or in the newer ones.
+
+    Source of the older: https://docs.slack.dev/reference/events/assistant_thread_context_changed.
+    """
+    thread = _get_pane(event)
+    if thread is not None:
+        context = thread.get("context")
+        named = _word(context.get("channel_id")) if isinstance(context, dict) else None
+        return None if named is None else ChannelId(named)
+    return find_viewed_channel(event.app_context) or find_viewed_channel(event.context)
 
 
 def _read_team_id(wire: _WireEnvelope | _Routing) -> TeamId | None:
@@ -272,6 +366,20 @@ def _read_team_id(wire: _WireEnvelope | _Routing) -> TeamId | None:
     else:
         candidates += [wire.context_team_id, wire.enterprise_id]
     return next((TeamId(word) for value in candidates if (word := _word(value)) is not None), None)
+
+
+def _read_enterprise_id(wire: _WireEnvelope) -> str | None:
+    """Return the installation's organization. Where workspaces meet, the envelope itself may name the other one."""
+    return _word(wire.authorizations[0].enterprise_id if wire.authorizations else wire.enterprise_id)
+
+
+def _read_user_team_id(event: _WireEvent) -> TeamId | None:
+    """Return the author's workspace: `team` is it as well, and the first two are there only where workspaces meet.
+
+    Source: https://docs.slack.dev/enterprise/developing-for-enterprise-orgs.
+    """
+    words = (_word(value) for value in (event.user_team, event.source_team, event.team))
+    return next((TeamId(word) for word in words if word is not None), None)
 
 
 def _word(value: Any) -> str | None:

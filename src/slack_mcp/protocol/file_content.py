@@ -1,4 +1,4 @@
-"""What the bytes of a file are: a text, an image that models can look at, or neither."""
+"""What the bytes of a file are: a text, an image that models can look at, a recording, or none of these."""
 
 import codecs
 from types import MappingProxyType
@@ -14,6 +14,26 @@ _IMAGES: Final = MappingProxyType(
     }
 )
 _WEBP: Final = (b"RIFF", b"WEBP")
+# https://mimesniff.spec.whatwg.org/#matching-an-audio-or-video-type-pattern and the formats' own specifications.
+_RECORDINGS: Final = MappingProxyType(
+    {
+        b"ID3": "audio/mpeg",
+        b"\xff\xfb": "audio/mpeg",
+        b"\xff\xf3": "audio/mpeg",
+        b"\xff\xf2": "audio/mpeg",
+        b"\xff\xf1": "audio/aac",
+        b"\xff\xf9": "audio/aac",
+        b"OggS": "audio/ogg",
+        b"fLaC": "audio/flac",
+        b"\x1a\x45\xdf\xa3": "audio/webm",
+    }
+)
+_WAVE: Final = (b"RIFF", b"WAVE")
+# What an MP4 file with sound is not: these brands are pictures. https://mp4ra.org/registered-types/brands.
+_PICTURE_BRANDS: Final = frozenset(
+    {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"avif", b"avis"}
+)
+_SOUND_BRANDS: Final = frozenset({b"M4A ", b"M4B "})
 # A PDF may be all ASCII and is still nothing to read.
 _NO_TEXT: Final = b"%PDF-"
 
@@ -23,6 +43,18 @@ def find_image_type(content: bytes) -> str | None:
     if content[:4] == _WEBP[0] and content[8:12] == _WEBP[1]:
         return "image/webp"
     return next((mimetype for magic, mimetype in _IMAGES.items() if content.startswith(magic)), None)
+
+
+def find_recording_type(content: bytes) -> str | None:
+    """Return the MIME type of a file with sound, None for what has none; what the file calls itself does not count."""
+    if content[:4] == _WAVE[0] and content[8:12] == _WAVE[1]:
+        return "audio/wav"
+    if content[4:8] == b"ftyp":
+        brand = content[8:12]
+        if brand in _PICTURE_BRANDS:
+            return None
+        return "audio/mp4" if brand in _SOUND_BRANDS else "video/mp4"
+    return next((mimetype for magic, mimetype in _RECORDINGS.items() if content.startswith(magic)), None)
 
 
 def decode_text(content: bytes, mimetype: str) -> str | None:

@@ -26,6 +26,8 @@ MAX_METADATA_CHARS: Final = 3_000  # https://docs.slack.dev/reference/views/moda
 BLOCK_ACTIONS: Final = "block_actions"
 BLOCK_SUGGESTION: Final = "block_suggestion"
 VIEW_SUBMISSION: Final = "view_submission"
+MESSAGE_ACTION: Final = "message_action"
+"""A shortcut in a message's menu: https://docs.slack.dev/reference/interaction-payloads/shortcuts-interaction-payload."""
 
 
 class SslCheck(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +59,9 @@ class Interaction(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         kind: Slack's own word, such as `block_actions`.
-        channel_id, message_ts: the message that was clicked in; None for a form.
+        channel_id, message_ts: the message that was clicked in, or whose menu was used; None for a form.
+        thread_ts: the root of the thread that the message is in, None outside of a thread.
+        message: the message itself, empty where Slack does not send it.
         trigger_id: opens one form, within 3 s.
         action_id, value: of the first thing that was clicked.
         callback_id: of the form, or of the shortcut.
@@ -72,6 +76,8 @@ class Interaction(msgspec.Struct, frozen=True, kw_only=True):
     user_id: UserId
     channel_id: ChannelId | None = None
     message_ts: Ts | None = None
+    thread_ts: Ts | None = None
+    message: Mapping[str, Any] = MappingProxyType({})
     trigger_id: str | None = None
     response_url: str | None = None
     action_id: str | None = None
@@ -189,6 +195,7 @@ def _read_interaction(payload: str) -> Interaction:
     action = wire.actions[0] if isinstance(wire.actions, list) and wire.actions else None
     channel_id = word(_get(wire.channel, "id")) or word(_get(wire.container, "channel_id"))
     message_ts = word(_get(wire.container, "message_ts")) or word(_get(wire.message, "ts"))
+    thread_ts = word(_get(wire.container, "thread_ts")) or word(_get(wire.message, "thread_ts"))
     return Interaction(
         kind=word(wire.type) or "unreadable",
         team_id=_read_team(wire),
@@ -197,6 +204,8 @@ def _read_interaction(payload: str) -> Interaction:
         user_id=UserId(_require(_get(wire.user, "id"), "user.id")),
         channel_id=None if channel_id is None else ChannelId(channel_id),
         message_ts=None if message_ts is None else Ts(message_ts),
+        thread_ts=None if thread_ts is None else Ts(thread_ts),
+        message=wire.message if isinstance(wire.message, dict) else {},
         trigger_id=word(wire.trigger_id),
         response_url=_url(wire.response_url) or _url(_get(_first(wire.response_urls), "response_url")),
         action_id=word(_get(action, "action_id")) or word(wire.action_id),

@@ -13,9 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from slack_mcp.core.ids import ConnectionId
 from slack_mcp.core.model import ConnectionChange
+from slack_mcp.ports.budget import BucketBlock
 from slack_mcp.ports.names import NameChange, NameKind
 from slack_mcp.store.database import Database
 
+BUDGET_CHANNEL: Final = "slack_mcp_budget"
 CONNECTIONS_CHANNEL: Final = "slack_mcp_connections"
 NAMES_CHANNEL: Final = "slack_mcp_names"
 WORK_CHANNEL: Final = "slack_mcp_work"
@@ -61,8 +63,8 @@ class SqlNameAnnouncer:
                 )
 
 
-def _pass_over(_change: NameChange) -> None:
-    """Do nothing: for those who keep no names."""
+def _pass_over(_news: NameChange | BucketBlock) -> None:
+    """Do nothing: for those who keep nothing of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,12 +76,14 @@ class Subscribers:
         on_work: another pod has more due than it can take.
         on_listening: True once everything from now on will be heard, False as soon as something may be missed.
         on_names: names, or all that is cached of a connection, are not to be believed any more.
+        on_block: nobody gets anything of a bucket for a time.
     """
 
     on_change: Callable[[ConnectionChange], None]
     on_work: Callable[[], None]
     on_listening: Callable[[bool], None]
     on_names: Callable[[NameChange], None] = _pass_over
+    on_block: Callable[[BucketBlock], None] = _pass_over
 
 
 class Listener:
@@ -143,6 +147,7 @@ class Listener:
             await connection.add_listener(CONNECTIONS_CHANNEL, self._hear_change)
             await connection.add_listener(WORK_CHANNEL, self._hear_work)
             await connection.add_listener(NAMES_CHANNEL, self._hear_names)
+            await connection.add_listener(BUDGET_CHANNEL, self._hear_block)
             self._set_listening(is_listening=True)
             while not closed.is_set():
                 with anyio.move_on_after(self._heartbeat_s):
@@ -178,6 +183,17 @@ class Listener:
             _log.warning("listener.unreadable")  # anybody with access to the database, or a newer version's kind
             return
         self._subscribers.on_names(change)
+
+    def _hear_block(self, _connection: Any, _pid: int, _channel: str, payload: object) -> None:
+        try:
+            body = json.loads(str(payload))
+            block = BucketBlock(
+                connection_id=ConnectionId(body["connection_id"]), bucket=body["bucket"], for_s=float(body["for_s"])
+            )
+        except (ValueError, KeyError, TypeError):
+            _log.warning("listener.unreadable")  # anybody with access to the database can send one
+            return
+        self._subscribers.on_block(block)
 
     def _hear_work(self, _connection: Any, _pid: int, _channel: str, _payload: object) -> None:
         self._subscribers.on_work()

@@ -17,12 +17,35 @@ from slack_mcp.core.secret import Secret
 from slack_mcp.sealing import Sealer
 from slack_mcp.store.announcements import announce_change
 from slack_mcp.store.database import Database
-from slack_mcp.store.schema import answers, api_keys, connections, questions, threads, triggers, turns
+from slack_mcp.store.schema import (
+    answers,
+    api_keys,
+    buckets,
+    connections,
+    messages,
+    questions,
+    ratings,
+    temp_files,
+    threads,
+    triggers,
+    turns,
+)
 from slack_mcp.store.triggers import open_trigger
 
 # What goes with a connection. Its unfinished events end as skipped when they are claimed; its audit stays as long as
 # any, for it tells what was done in the workspace.
-OF_A_CONNECTION: Final = (turns, threads, triggers, questions, answers, api_keys)
+OF_A_CONNECTION: Final = (
+    turns,
+    threads,
+    messages,
+    ratings,
+    temp_files,
+    buckets,
+    triggers,
+    questions,
+    answers,
+    api_keys,
+)
 SECRET_COLUMNS: Final = (
     "bot_token",
     "signing_secret",

@@ -135,6 +135,15 @@ class SqlQuestionStore:
             standing = await self._load(database, connection_id, question_id)
         return None if standing is None else Recorded(question=standing, is_taken=True)
 
+    async def use_answer(self, connection_id: ConnectionId, question_id: str) -> bool:
+        """Tell whether the caller is to act upon the answer: the first who asks is."""
+        statement = update(questions).where(
+            *_is(connection_id, question_id),
+            questions.c.state == QuestionState.ANSWERED.value,
+            questions.c.used_at_ms.is_(None),
+        )
+        return await self._change(statement.values(used_at_ms=self._now_ms()))
+
     async def claim_due(self, *, lease_s: float, limit: int) -> Sequence[Question]:
         """Expire what is over, and return what is closed and not shown as closed yet."""
         now_ms = self._now_ms()
@@ -255,6 +264,7 @@ class SqlQuestionStore:
                 )
                 for each in given
             ),
+            is_used=row["used_at_ms"] is not None,
         )
 
     async def _change(self, statement: Any) -> bool:

@@ -147,8 +147,20 @@ turns = Table(
     Column("notice", Text),
     Column("created_at_ms", BigInteger, nullable=False),
     Column("updated_at_ms", BigInteger, nullable=False),
+    Column("parts", Text),
+    Column("opening", Text),
+    Column("settled", Boolean, nullable=False, server_default=false()),
+    Column("trace", Text),
+    Column("stop_requested_at_ms", BigInteger),
     Index("idx_slack_turns_thread", "connection_id", "channel_id", "thread_ts", "message_ts"),
     Index("idx_slack_turns_updated_at", "updated_at_ms"),
+    Index(
+        "idx_slack_turns_unfinished",
+        "connection_id",
+        "channel_id",
+        postgresql_where=text("state <> 'finished'"),
+        sqlite_where=text("state <> 'finished'"),
+    ),
 )
 
 api_keys = Table(
@@ -212,6 +224,7 @@ questions = Table(
     Column("due_at_ms", BigInteger),
     Column("created_at_ms", BigInteger, nullable=False),
     Column("updated_at_ms", BigInteger, nullable=False),
+    Column("used_at_ms", BigInteger),
     Index("idx_slack_questions_updated_at", "updated_at_ms"),
     Index(
         "idx_slack_questions_due",
@@ -239,5 +252,63 @@ threads = Table(
     Column("thread_ts", Text, primary_key=True),
     Column("generation", Integer, nullable=False),
     Column("reset_at_ms", BigInteger, nullable=False),
+    Column("filled_at_ms", BigInteger),
+    Column("summary", Text),
+    Column("summarized_until_ts", Text),
+    Column("viewed_channel_id", Text),
+    Column("greeted_at_ms", BigInteger),
+    Column("updated_at_ms", BigInteger),
     Index("idx_slack_threads_reset_at", "reset_at_ms"),
+    Index("idx_slack_threads_updated_at", "updated_at_ms"),
+)
+
+messages = Table(
+    "slack_messages",
+    metadata,
+    Column("connection_id", Text, primary_key=True),
+    Column("channel_id", Text, primary_key=True),
+    Column("message_ts", Text, primary_key=True),
+    Column("thread_ts", Text, nullable=False),
+    Column("user_id", Text),
+    Column("bot_id", Text),
+    Column("content", Text, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Index("idx_slack_messages_thread", "connection_id", "channel_id", "thread_ts", "message_ts"),
+    Index("idx_slack_messages_created_at", "created_at_ms"),
+)
+
+ratings = Table(
+    "slack_ratings",
+    metadata,
+    Column("connection_id", Text, primary_key=True),
+    Column("channel_id", Text, primary_key=True),
+    Column("message_ts", Text, primary_key=True),
+    Column("user_id", Text, primary_key=True),
+    Column("rating", Text, nullable=False),
+    Column("rated_at_ms", BigInteger, nullable=False),
+    Index("idx_slack_ratings_rated_at", "rated_at_ms"),
+)
+
+temp_files = Table(
+    "slack_temp_files",
+    metadata,
+    Column("file_id", Text, primary_key=True),
+    Column("connection_id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("mimetype", Text, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    Column("expires_at_ms", BigInteger, nullable=False),
+    Index("idx_slack_temp_files_expires_at", "expires_at_ms"),
+    Index("idx_slack_temp_files_connection", "connection_id"),
+)
+
+buckets = Table(
+    "slack_buckets",
+    metadata,
+    Column("connection_id", Text, primary_key=True),
+    Column("bucket", Text, primary_key=True),
+    Column("tokens", Float(53), nullable=False),
+    Column("updated_at_ms", BigInteger, nullable=False),
+    Column("blocked_until_ms", BigInteger, nullable=False),
+    Index("idx_slack_buckets_updated_at", "updated_at_ms"),
 )

@@ -1,9 +1,24 @@
 """Turns in the database: question and answer sealed, every write under the lane's fence."""
 
+import json
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, and_, delete, exists, func, literal, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Delete,
+    and_,
+    delete,
+    exists,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects import postgresql
 
 from slack_mcp.core.clock import Clock
@@ -13,7 +28,7 @@ from slack_mcp.core.model import Claim, Turn, TurnState
 from slack_mcp.ports.threads import ThreadSummary
 from slack_mcp.sealing import Sealer
 from slack_mcp.store.database import Database
-from slack_mcp.store.schema import lanes, threads, turns
+from slack_mcp.store.schema import lanes, messages, threads, turns
 
 MAX_COUNTED: Final = 100_000
 _MS: Final = 1000
@@ -51,8 +66,15 @@ class SqlTurnStore:
             row = (await database.execute(statement)).mappings().one()
         return self._open(row)
 
+    async def load_turn(self, connection_id: ConnectionId, channel_id: ChannelId, message_ts: Ts) -> Turn | None:
+        """Return the message's turn, None when it has none."""
+        statement = select(turns).where(*_is_turn(connection_id, channel_id, message_ts))
+        async with self._database.reading() as database:
+            row = (await database.execute(statement)).mappings().one_or_none()
+        return None if row is None else self._open(row)
+
     async def save_turn(self, turn: Turn, claim: Claim) -> None:
-        """Store the turn's state, answer_ts, answer and notice; raises LeaseLostError."""
+        """Store how far the turn has come: everything but what was asked; raises LeaseLostError."""
         # The lane's row is locked with the same statement: nobody can take it over between the look and the write.
         held = (
             select(lanes.c.lane_id)
@@ -76,6 +98,37 @@ class SqlTurnStore:
             is_written = (await database.execute(statement)).first() is not None
         if not is_written:
             raise LeaseLostError(f"Lane {claim.lane_id} belongs to another pod now, or its connection was removed.")
+
+    async def is_stop_requested(self, connection_id: ConnectionId, channel_id: ChannelId, message_ts: Ts) -> bool:
+        """Tell whether somebody wants no more of the answer to the message."""
+        return await self._has(
+            *_is_turn(connection_id, channel_id, message_ts), turns.c.stop_requested_at_ms.is_not(None)
+        )
+
+    async def request_stop(self, connection_id: ConnectionId, channel_id: ChannelId, ts: Ts) -> bool:
+        """Have the answer stopped that a message shows, or that is on its way in a thread; False when there is none.
+
+        Args:
+            connection_id: whose bot answers.
+            channel_id: where.
+            ts: of one of the answer's messages, or of the thread's root.
+        """
+        statement = (
+            update(turns)
+            .where(
+                turns.c.connection_id == connection_id,
+                turns.c.channel_id == channel_id,
+                turns.c.state != literal_column("'finished'"),  # as the partial index has it
+                or_(turns.c.thread_ts == ts, turns.c.answer_ts == ts, turns.c.parts.contains(ts, autoescape=True)),
+            )
+            .values(stop_requested_at_ms=self._now_ms())
+        )
+        async with self._database.transaction() as database:
+            return int((await database.execute(statement)).rowcount) > 0
+
+    async def has_turn(self, connection_id: ConnectionId, channel_id: ChannelId, message_ts: Ts) -> bool:
+        """Tell whether a turn was begun for the message."""
+        return await self._has(*_is_turn(connection_id, channel_id, message_ts))
 
     async def has_turn_in_thread(self, connection_id: ConnectionId, channel_id: ChannelId, thread_ts: Ts) -> bool:
         """Tell whether the bot takes part in this thread."""
@@ -112,6 +165,26 @@ class SqlTurnStore:
             heard_ms = row["created_at_ms"]
         return spoken[::-1]
 
+    async def load_answering(self, connection_id: ConnectionId) -> Sequence[Turn]:
+        """Return the turns that are being answered right now, the newest first."""
+        is_held = exists().where(
+            lanes.c.connection_id == turns.c.connection_id,
+            lanes.c.lane == turns.c.channel_id + ":" + turns.c.thread_ts,  # as protocol.events.get_lane names it
+            lanes.c.holder.is_not(None),
+        )
+        statement = (
+            select(turns)
+            .where(
+                turns.c.connection_id == connection_id,
+                turns.c.state != literal_column("'finished'"),  # as the partial index has it
+                is_held,
+            )
+            .order_by(turns.c.message_ts.desc())
+        )
+        async with self._database.reading() as database:
+            rows = (await database.execute(statement)).mappings().all()
+        return [self._open(row) for row in rows]
+
     async def load_summary(
         self, connection_id: ConnectionId, channel_id: ChannelId, thread_ts: Ts
     ) -> ThreadSummary | None:
@@ -141,26 +214,48 @@ class SqlTurnStore:
         """Forget what was said in the thread."""
         now_ms = self._now_ms()
         row = {"connection_id": connection_id, "channel_id": channel_id, "thread_ts": thread_ts}
-        await self._forget(self._database.insert(threads).values(**row, generation=1, reset_at_ms=now_ms), now_ms)
+        await self._forget(
+            self._database.insert(threads).values(**row, generation=1, reset_at_ms=now_ms, **_forgotten(now_ms)),
+            delete(messages).where(
+                messages.c.connection_id == connection_id,
+                messages.c.channel_id == channel_id,
+                messages.c.thread_ts == thread_ts,
+            ),
+            now_ms,
+        )
 
     async def reset_channel(self, connection_id: ConnectionId, channel_id: ChannelId) -> int:
         """Forget what was said in all threads of the channel; returns how many there were."""
         now_ms = self._now_ms()
         known = (
-            select(turns.c.connection_id, turns.c.channel_id, turns.c.thread_ts, literal(1), literal(now_ms))
+            select(
+                turns.c.connection_id,
+                turns.c.channel_id,
+                turns.c.thread_ts,
+                literal(1),
+                *(literal(now_ms) for _ in range(3)),
+            )
             .where(turns.c.connection_id == connection_id, turns.c.channel_id == channel_id)
             .distinct()
         )
-        columns = ["connection_id", "channel_id", "thread_ts", "generation", "reset_at_ms"]
-        return await self._forget(self._database.insert(threads).from_select(columns, known), now_ms)
+        columns = [
+            *("connection_id", "channel_id", "thread_ts", "generation"),
+            *("reset_at_ms", "filled_at_ms", "updated_at_ms"),
+        ]
+        return await self._forget(
+            self._database.insert(threads).from_select(columns, known),
+            delete(messages).where(messages.c.connection_id == connection_id, messages.c.channel_id == channel_id),
+            now_ms,
+        )
 
-    async def _forget(self, first: postgresql.Insert, now_ms: int) -> int:
+    async def _forget(self, first: postgresql.Insert, said: Delete, now_ms: int) -> int:
         """Begin each thread's first generation, or its next where it has one; returns how many threads there were."""
         statement = first.on_conflict_do_update(
             index_elements=list(threads.primary_key),
-            set_={"generation": threads.c.generation + 1, "reset_at_ms": now_ms},
+            set_={"generation": threads.c.generation + 1, "reset_at_ms": now_ms, **_forgotten(now_ms)},
         )
         async with self._database.transaction() as database:
+            await database.execute(said)
             return int((await database.execute(statement)).rowcount)
 
     async def count_turns(self) -> int:
@@ -197,12 +292,17 @@ class SqlTurnStore:
             "answer_ts": turn.answer_ts,
             "answer": None if answer is None else self._sealer.seal(turn.connection_id, "answer", answer),
             "notice": turn.notice,
+            "parts": json.dumps(list(zip_longest(turn.parts, turn.digests, fillvalue=""))) if turn.parts else None,
+            "settled": turn.is_settled,
+            "opening": None if turn.opening is None else self._sealer.seal(turn.connection_id, "opening", turn.opening),
+            "trace": json.dumps(turn.trace) if turn.trace else None,
             "updated_at_ms": now_ms,
         }
 
     def _open(self, row: Mapping[Any, Any]) -> Turn:
         connection_id = ConnectionId(row["connection_id"])
-        answer = row["answer"]
+        answer, opening = row["answer"], row["opening"]
+        parts = read_parts(row["parts"])
         return Turn(
             connection_id=connection_id,
             channel_id=ChannelId(row["channel_id"]),
@@ -215,7 +315,23 @@ class SqlTurnStore:
             answer_ts=None if row["answer_ts"] is None else Ts(row["answer_ts"]),
             answer=None if answer is None else self._sealer.open(connection_id, "answer", answer),
             notice=row["notice"],
+            parts=tuple(ts for ts, _ in parts),
+            digests=tuple(digest for _, digest in parts),
+            is_settled=row["settled"],
+            opening=None if opening is None else self._sealer.open(connection_id, "opening", opening),
+            trace=tuple(json.loads(row["trace"] or "[]")),
+            is_stop_requested=row["stop_requested_at_ms"] is not None,
         )
+
+
+def _forgotten(now_ms: int) -> dict[str, Any]:
+    """Return the columns of a thread of which nothing is kept, and that is not to be filled from Slack again."""
+    return {"filled_at_ms": now_ms, "summary": None, "summarized_until_ts": None, "updated_at_ms": now_ms}
+
+
+def read_parts(text: str | None) -> Sequence[tuple[Ts, str]]:
+    """Return (ts, digest of what it shows) of each message of an answer, as the column `parts` has them."""
+    return [(Ts(ts), digest) for ts, digest in json.loads(text or "[]")]
 
 
 def _get_reset(connection_id: ConnectionId, channel_id: ChannelId, thread_ts: Ts) -> ColumnElement[int]:

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 from chunk_scripts import DONE as SENT_DONE
-from chunk_scripts import FINISH, SCRIPTS, Chunk, render_event, start, step, text, tool_call
+from chunk_scripts import FINISH, LINK, SCRIPTS, Chunk, render_event, start, step, text, to_parts, tool_call
 from hypothesis import given
 from hypothesis import strategies as st
 
 from slack_mcp.core.errors import AgentStreamBrokenError
-from slack_mcp.protocol.agent_stream import DONE, AnswerReader, ChunkParser, extract_answer
+from slack_mcp.protocol.agent_stream import DONE, AnswerReader, ChunkParser, replay_message
 
 Parsed = list[Mapping[str, Any] | str]
 
@@ -68,6 +68,38 @@ def test_any_cut_of_the_bytes_gives_the_same_events_and_the_same_error(data: byt
 @given(streams)
 def test_byte_by_byte_gives_the_same_events(data: bytes) -> None:
     assert parse(*(data[i : i + 1] for i in range(len(data)))) == parse(data)
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_cuts_within_line_ends_letters_and_the_byte_order_mark_change_nothing(end: bytes) -> None:
+    lines = [b": hi", b'data: {"type":"a",', 'data: "é": "👋\u2028"}'.encode(), b"", b"data:[DONE]", b"", b""]
+    data = b"\xef\xbb\xbf" + end.join(lines)
+    events = [{"type": "a", "é": "👋\u2028"}, DONE]
+    for left in range(len(data) + 1):
+        for right in range(left, len(data) + 1):
+            assert parse(data[:left], data[left:right], data[right:]) == events
+
+
+@given(
+    said=st.lists(st.text(alphabet="aé👋\u2028 \n\r*", max_size=6), max_size=12),
+    at=st.lists(st.integers(0, 10_000), max_size=12),
+    end=st.sampled_from(["\n", "\r\n", "\r"]),
+    final_only=st.booleans(),
+)
+def test_the_answer_is_the_same_however_its_words_and_its_bytes_were_cut(
+    *, said: list[str], at: list[int], end: str, final_only: bool
+) -> None:
+    deltas = [{"type": "text-delta", "id": "0", "delta": delta} for delta in said]
+    chunks = [start("m"), *step(text("", "0")[0], *deltas, text("", "0")[-1]), FINISH]
+    lines = [line for chunk in chunks for line in (f"data: {json.dumps(chunk, ensure_ascii=False)}", ": wait", "")]
+    parser, reader = ChunkParser(), AnswerReader(final_only=final_only)
+    answer = "".join(
+        reader.feed(chunk)
+        for part in cut("".join(line + end for line in lines).encode(), at)
+        for chunk in parser.feed(part)
+    )
+    whole = "".join(said)
+    assert answer + reader.take_answer() == (whole if whole.strip() else "")
 
 
 @given(st.lists(chunks_as_sent.filter(lambda chunk: chunk["type"] != "[DONE]"), max_size=4))
@@ -197,10 +229,82 @@ def test_chunks_in_any_order_give_an_answer_or_the_one_error(chunks: list[Chunk]
         assert isinstance(read(chunks), str)
 
 
-def test_stored_message_is_read_by_the_same_rule() -> None:
+def read_live(chunks: Sequence[Chunk]) -> str:
+    reader = AnswerReader(max_chars=1000, final_only=False)
+    said = [reader.feed(chunk) for chunk in chunks]
+    return "".join([*said, reader.take_answer()])
+
+
+def read_stored(parts: Sequence[Any], *, final_only: bool) -> str:
+    reader = AnswerReader(final_only=final_only)
+    said = [reader.feed(chunk) for chunk in [*replay_message(parts), FINISH]]
+    return "".join([*said, reader.take_answer()])
+
+
+words = st.sampled_from(["Hello", " ", "", "\n", "Good bye."])
+blocks = st.one_of(
+    words.map(text),
+    st.tuples(words, words).map(
+        lambda two: [each for pair in zip(text(two[0], "1"), text(two[1], "2"), strict=True) for each in pair]
+    ),
+    st.integers(0, 9).map(lambda number: tool_call(f"call_{number}")),
+    st.just([LINK]),
+    words.map(lambda said: text(said)[:2]),
+)
+runs = st.lists(st.lists(blocks, max_size=3).map(lambda inner: step(*itertools.chain(*inner))), max_size=4).map(
+    lambda steps: [start("m"), *itertools.chain(*steps), FINISH]
+)
+
+
+@given(run=runs, final_only=st.booleans())
+def test_stored_message_says_what_its_run_said(run: list[Chunk], *, final_only: bool) -> None:
+    live = read(run) if final_only else read_live(run)
+    assert read_stored(to_parts(run), final_only=final_only) == live
+
+
+@given(runs)
+def test_what_is_handed_out_is_all_that_was_said_in_paragraphs(run: list[Chunk]) -> None:
+    said = [part.get("text") or part["url"] for part in to_parts(run) if part.get("text") or part["type"] == "file"]
+    assert read_live(run) == "\n\n".join(each for each in said if each.strip())
+
+
+def test_words_are_handed_out_as_they_come_and_wait_for_those_before_them() -> None:
+    reader = AnswerReader(final_only=False)
+    one, two = text("One", "1"), text("Two.", "2")
+    chunks = [one[0], two[0], two[1], one[1], two[2], two[3], one[2], one[3]]
+    assert [reader.feed(chunk) for chunk in chunks] == ["", "", "", "O", "", "", "ne", "\n\nTwo."]
+
+
+def test_words_that_were_handed_out_are_not_taken_back() -> None:
+    reader = AnswerReader(final_only=False)
+    reader.feed(start("1"))
+    reader.feed({"type": "text-delta", "id": "0", "delta": " "})
+    reader.feed(start("2"))
+    assert reader.feed({"type": "text-delta", "id": "0", "delta": "Yes"}) == "Yes"
+    with pytest.raises(AgentStreamBrokenError, match="begun again"):
+        reader.feed(start("3"))
+
+
+@pytest.mark.parametrize(
+    "url", ["http://files.example/a", "https://files.example/a b", "https://x|<!channel>", "data:,x", None, "https://"]
+)
+def test_address_that_could_be_anything_is_no_paragraph(url: object) -> None:
+    assert read_live([start("m"), {"type": "file", "url": url}, FINISH]) == ""
+
+
+def test_stored_message_without_steps_is_read_by_the_same_rule() -> None:
     tool = {"type": "tool-PROBE_ECHO", "output": {}}
-    assert extract_answer([{"type": "text", "text": "Wait."}, tool, {"type": "text", "text": "Seven."}]) == "Seven."
-    assert (
-        extract_answer([{"type": "text", "text": "Done."}, {"type": "dynamic-tool"}, {"type": "step-start"}]) == "Done."
-    )
-    assert extract_answer([None, 5, {}, {"type": 3}, {"type": "text", "text": 4}, {"type": "text", "text": " "}]) == ""
+    parts = [{"type": "text", "text": "Wait."}, tool, {"type": "text", "text": "Seven."}]
+    assert read_stored(parts, final_only=True) == "Seven."
+    assert read_stored(parts, final_only=False) == "Wait.\n\nSeven."
+    assert read_stored([{"type": "text", "text": "Done."}, {"type": "dynamic-tool"}], final_only=True) == "Done."
+    garbage = [None, 5, {}, {"type": 3}, {"type": "text", "text": 4}, {"type": "text", "text": " "}]
+    assert read_stored(garbage, final_only=True) == ""
+
+
+def test_stored_tool_call_that_has_not_ended_has_no_result() -> None:
+    part = {"type": "tool-PROBE", "toolCallId": "c", "state": "input-available"}
+    assert [chunk["type"] for chunk in replay_message([{"type": "step-start"}, part])] == [
+        "start-step",
+        "tool-input-available",
+    ]

@@ -8,10 +8,14 @@ from hypothesis import strategies as st
 
 from slack_mcp.core.errors import MalformedBodyError
 from slack_mcp.protocol.events import (
+    CHANNEL_ENTITY,
+    PANE_EVENTS,
+    STOP_EVENTS,
     AppRateLimited,
     EventCallback,
     OtherEnvelope,
     UrlVerification,
+    find_viewed_channel,
     get_lane,
     parse_envelope,
     peek_routing,
@@ -159,6 +163,47 @@ def test_the_team_falls_back_to_the_authorization_and_the_organization(
 
 
 @pytest.mark.parametrize(
+    ("changes", "is_ext_shared"),
+    [
+        ({}, False),
+        ({"is_ext_shared_channel": None}, False),
+        ({"is_ext_shared_channel": False}, False),
+        ({"is_ext_shared_channel": True}, True),
+        ({"is_ext_shared_channel": "true"}, True),
+    ],
+)
+def test_anything_but_a_plain_no_says_that_others_hear_it(changes: dict[str, Any], is_ext_shared: bool) -> None:
+    assert parse(envelope(**changes)).is_ext_shared is is_ext_shared
+
+
+@pytest.mark.parametrize(
+    ("changes", "team_id"),
+    [
+        ({}, None),
+        ({"team": "T1"}, "T1"),
+        ({"team": "T1", "source_team": "T2"}, "T2"),
+        ({"team": "T1", "source_team": "T2", "user_team": "T3"}, "T3"),
+        ({"team": {"id": "T1"}, "user_team": 7}, None),
+    ],
+)
+def test_the_authors_workspace_is_read_as_far_as_slack_says_it(changes: dict[str, Any], team_id: str | None) -> None:
+    assert parse(envelope(message(**changes))).user_team_id == team_id
+
+
+@pytest.mark.parametrize(
+    ("changes", "enterprise_id"),
+    [
+        ({}, None),
+        ({"enterprise_id": "E2"}, None),
+        ({"authorizations": ..., "enterprise_id": "E2"}, "E2"),
+        ({"authorizations": [{"team_id": "T1", "enterprise_id": "E1"}], "enterprise_id": "E2"}, "E1"),
+    ],
+)
+def test_the_organization_is_the_installations(changes: dict[str, Any], enterprise_id: str | None) -> None:
+    assert parse(envelope(**changes)).enterprise_id == enterprise_id
+
+
+@pytest.mark.parametrize(
     ("body", "says"),
     [
         (b"", "not JSON"),
@@ -283,3 +328,65 @@ def test_what_is_odd_and_not_needed_is_as_good_as_absent(name: str, odd: Any) ->
 
 def test_a_message_whose_text_is_none_has_none() -> None:
     assert parse(envelope(message(text=[SECRET_TEXT]))).text == ""
+
+
+EDITED = {"user": "U1", "bot_id": "B1", "app_id": "A1", "text": "new"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"subtype": "message_changed", "message": EDITED, "previous_message": {"user": "U2", "text": "old"}},
+        {"subtype": "message_changed", "message": "broken", "previous_message": EDITED},
+        {"subtype": "message_deleted", "previous_message": EDITED},
+    ],
+)
+def test_an_edit_is_of_the_one_whose_message_it_is(changes: dict[str, Any]) -> None:
+    event = parse(envelope(message(user=..., text=..., **changes)))
+    assert (event.user_id, event.bot_id, event.app_id, event.text) == ("U1", "B1", "A1", "new")
+
+
+PANE = {"user_id": "U1", "channel_id": "D1", "thread_ts": "1.1", "context": {"channel_id": "C2"}}
+LOOKED_AT = {"entities": [{"type": "slack#/types/list_id", "value": "F1"}, {"type": CHANNEL_ENTITY, "value": "C2"}]}
+
+
+@pytest.mark.parametrize("kind", sorted(PANE_EVENTS))
+def test_a_conversation_in_the_pane_has_its_place_in_a_lane_that_waits_for_no_answer(kind: str) -> None:
+    event = parse(envelope({"type": kind, "assistant_thread": PANE}))
+    assert (event.channel_id, event.thread_ts, event.ts, event.user_id) == ("D1", "1.1", None, "U1")
+    assert event.viewed_channel_id == "C2"
+    assert get_lane(event) == "pane:D1:1.1"
+
+
+@pytest.mark.parametrize("odd", [None, [], "x", 1, {}, {"channel_id": 1, "thread_ts": [], "context": "x"}])
+def test_a_pane_that_cannot_be_read_is_nowhere(odd: Any) -> None:
+    event = parse(envelope({"type": "assistant_thread_started", "assistant_thread": odd}))
+    assert (event.channel_id, event.thread_ts, event.viewed_channel_id) == (None, None, None)
+
+
+@pytest.mark.parametrize("kind", sorted(STOP_EVENTS))
+def test_a_stop_does_not_wait_behind_the_answer_that_it_is_to_stop(kind: str) -> None:
+    event = parse(envelope({"type": kind, "channel": "C1", "thread_ts": "1.1", "user": "U1"}))
+    assert get_lane(event) == "stop:C1:1.1"
+    assert get_lane(parse(envelope({"type": kind}))) == "stop:-:-"
+
+
+@pytest.mark.parametrize("name", ["app_context", "context"])
+def test_what_a_person_looks_at_is_read_beside_a_message_and_an_event(name: str) -> None:
+    event = parse(envelope(message(tab="messages", **{name: LOOKED_AT})))
+    assert (event.viewed_channel_id, event.tab) == ("C2", "messages")
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        None,
+        [],
+        {"entities": None},
+        {"entities": ["x", None, {"type": CHANNEL_ENTITY}, {"type": CHANNEL_ENTITY, "value": {"id": "C1"}}]},
+        {"entities": [{"type": [CHANNEL_ENTITY], "value": "C1"}]},
+    ],
+)
+def test_what_cannot_be_read_of_it_is_not_looked_at(odd: Any) -> None:
+    assert find_viewed_channel(odd) is None
+    assert parse(envelope(message(app_context=odd, context=odd))).viewed_channel_id is None

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slack_mcp.protocol.file_content import decode_text, find_image_type
+from slack_mcp.protocol.file_content import decode_text, find_image_type, find_recording_type
 
 
 @pytest.mark.parametrize(
@@ -49,3 +49,29 @@ def test_every_text_in_utf_8_without_nul_comes_back(text: str) -> None:
 def test_no_bytes_make_it_raise(content: bytes, mimetype: str) -> None:
     decode_text(content, mimetype)
     find_image_type(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "mimetype"),
+    [
+        (b"ID3\x04", "audio/mpeg"),
+        (b"\xff\xfb\x90", "audio/mpeg"),
+        (b"OggS", "audio/ogg"),
+        (b"RIFF0000WAVEfmt ", "audio/wav"),
+        (b"\x00\x00\x00\x20ftypM4A ", "audio/mp4"),
+        (b"\x00\x00\x00\x20ftypisom", "video/mp4"),
+        (b"\x00\x00\x00\x20ftypqt  ", "video/mp4"),
+        (b"\x1a\x45\xdf\xa3", "audio/webm"),
+        (b"fLaC", "audio/flac"),
+        (b"\xff\xf1", "audio/aac"),
+        (b"\x00\x00\x00\x20ftypheic", None),
+        (b"\x00\x00\x00\x20ftypavif", None),
+        (b"RIFF0000WEBP", None),
+        (b"\xff\xfea\0", None),
+        (b"\xff\xd8\xff", None),
+        (b"words", None),
+        (b"", None),
+    ],
+)
+def test_a_recording_is_known_by_its_bytes(content: bytes, mimetype: str | None) -> None:
+    assert find_recording_type(content) == mimetype

@@ -166,3 +166,15 @@ def test_of_a_field_that_comes_twice_the_first_counts() -> None:
     assert isinstance(command, SlashCommand)
     assert command.user_id == "UANN"
     assert peek_form_routing(twice) == ("T1", "A1")
+
+
+def test_a_messages_menu_is_read_with_the_message_and_its_thread() -> None:
+    message = {"ts": "1.0002", "thread_ts": "1.0001", "user": "UBOB", "text": "hi"}
+    payload = {"type": "message_action", "user": {"id": "UANN"}, "channel": {"id": "C1"}, "callback_id": "cb"}
+    used = parse_form(form(payload | {"message": message, "message_ts": "1.0002"}))
+    assert isinstance(used, Interaction)
+    assert (used.channel_id, used.message_ts, used.thread_ts, used.callback_id) == ("C1", "1.0002", "1.0001", "cb")
+    assert used.message == message
+    odd = parse_form(form(payload | {"message": "hi"}))
+    assert isinstance(odd, Interaction)
+    assert (odd.message, odd.message_ts, odd.thread_ts) == ({}, None, None)
