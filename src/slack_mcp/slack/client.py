@@ -7,11 +7,13 @@ the shared session keeps no cookies.
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from copy import copy
+from typing import Any, Final, NamedTuple, Self, TypeAlias
 
 import aiohttp
 import anyio
 import anyio.lowlevel
+import msgspec
 import structlog
 from slack_sdk.errors import SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
@@ -19,15 +21,18 @@ from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from slack_mcp.core.errors import (
     MissingScopeError,
+    RateLimitedError,
     SlackApiError,
     SlackRefusedError,
     SlackUnavailableError,
     UserTokenMissingError,
 )
-from slack_mcp.core.ids import ChannelId, TeamId, Ts, UserId
+from slack_mcp.core.ids import ChannelId, ConnectionId, TeamId, Ts, UserId
 from slack_mcp.core.model import Connection
 from slack_mcp.core.secret import Secret
-from slack_mcp.ports.slack import SlackFile, SlackIdentity, SlackMessage
+from slack_mcp.flights import Flight, SingleFlight
+from slack_mcp.ports.budget import CallBudget, FreeBudget, Urgency
+from slack_mcp.ports.slack import Observe, SlackFile, SlackIdentity, SlackMessage
 from slack_mcp.protocol.answers import get_cursor
 from slack_mcp.slack.errors import render_unreadable, translate_failure
 from slack_mcp.slack.files import SlackFiles
@@ -39,7 +44,22 @@ MAX_SOCKETS: Final = 100
 REPLIES_PER_PAGE: Final = 200
 MAX_PAGES: Final = 50
 
+UNLIMITED: Final = FreeBudget()
+
 _log = structlog.get_logger(__name__)
+
+
+class ReadKey(NamedTuple):
+    """What makes two reads the same: the token and all arguments, and that neither has to wait for longer."""
+
+    connection_id: ConnectionId
+    token: Secret
+    urgency: Urgency
+    method: str
+    arguments: bytes
+
+
+Reads: TypeAlias = SingleFlight[ReadKey, Mapping[str, Any]]
 
 
 class SlackWebApis:
@@ -50,6 +70,7 @@ class SlackWebApis:
         base_url: Slack's Web API, ends with `/`.
         call_timeout_s: the longest time for one call, waiting for a free socket included.
         file_timeout_s: the longest time for the bytes of one file.
+        budget: lets the calls pass; each waits for it as long again as for Slack.
     """
 
     def __init__(
@@ -59,18 +80,35 @@ class SlackWebApis:
         base_url: str,
         call_timeout_s: float = CALL_TIMEOUT_S,
         file_timeout_s: float = FILE_TIMEOUT_S,
+        budget: CallBudget = UNLIMITED,
     ) -> None:
         self._session = session
         self._base_url = base_url
         self._call_timeout_s = call_timeout_s
         self._file_timeout_s = file_timeout_s
+        self._budget = budget
+        self._urgency = Urgency.PERSON
+        self._max_wait_s = call_timeout_s
+        self._reads: Reads = SingleFlight()
         # At debug the SDK logs whole requests and answers; our own line says all that anyone may know.
         self._sdk_log = logging.getLogger(f"{__name__}.sdk")
         self._sdk_log.setLevel(logging.INFO)
 
-    def open(self, connection: Connection) -> "SlackWebApi":
+    def for_batch(self, *, max_wait_s: float | None = None) -> Self:
+        """Return the same for work that nobody waits for: its calls let those of people go first.
+
+        Args:
+            max_wait_s: how long a call waits for its turn, None as long as any; then it is not made.
+        """
+        apis = copy(self)
+        apis._urgency = Urgency.BATCH  # noqa: SLF001 - a copy of this one
+        if max_wait_s is not None:
+            apis._max_wait_s = max_wait_s  # noqa: SLF001 - the same
+        return apis
+
+    def open(self, connection: Connection, *, observe: Observe | None = None) -> "SlackWebApi":
         """Return the API that carries this connection's bot token, and no other."""
-        return self._open(connection, connection.bot_token)
+        return self._open(connection, connection.bot_token, observe)
 
     def open_as_user(self, connection: Connection) -> "SlackWebApi":
         """Return the API that carries this connection's user token, and no other; raises UserTokenMissingError."""
@@ -78,7 +116,7 @@ class SlackWebApis:
             raise UserTokenMissingError
         return self._open(connection, connection.user_token)
 
-    def _open(self, connection: Connection, token: Secret) -> "SlackWebApi":
+    def _open(self, connection: Connection, token: Secret, observe: Observe | None = None) -> "SlackWebApi":
         client = AsyncWebClient(
             token=token.reveal(),
             base_url=self._base_url,
@@ -91,19 +129,47 @@ class SlackWebApis:
         files = SlackFiles(
             session=self._session, base_url=self._base_url, token=token, call_timeout_s=self._file_timeout_s
         )
-        return SlackWebApi(connection=connection, client=client, files=files, call_timeout_s=self._call_timeout_s)
+        return SlackWebApi(
+            connection=connection,
+            token=token,
+            client=client,
+            files=files,
+            call_timeout_s=self._call_timeout_s,
+            budget=self._budget,
+            urgency=self._urgency,
+            max_wait_s=self._max_wait_s,
+            reads=self._reads,
+            observe=observe,
+        )
 
 
 class SlackWebApi:
     """The Web API with one token; see `ports.slack.SlackApi` and `ports.slack.SlackWeb`."""
 
     def __init__(
-        self, *, connection: Connection, client: AsyncWebClient, files: SlackFiles, call_timeout_s: float
+        self,
+        *,
+        connection: Connection,
+        token: Secret,
+        client: AsyncWebClient,
+        files: SlackFiles,
+        call_timeout_s: float,
+        budget: CallBudget,
+        urgency: Urgency,
+        max_wait_s: float,
+        reads: Reads,
+        observe: Observe | None = None,
     ) -> None:
+        self._observe = observe
         self._connection = connection
+        self._token = token
         self._client = client
         self._files = files
         self._call_timeout_s = call_timeout_s
+        self._budget = budget
+        self._urgency = urgency
+        self._max_wait_s = max_wait_s
+        self._reads = reads
 
     async def fetch_identity(self) -> SlackIdentity:
         """Return who the token is. Source: https://docs.slack.dev/reference/methods/auth.test."""
@@ -123,33 +189,125 @@ class SlackWebApi:
         )
 
     async def post_message(
-        self, channel_id: ChannelId, text: str, *, thread_ts: Ts | None, metadata: Mapping[str, Any] | None = None
+        self,
+        channel_id: ChannelId,
+        text: str,
+        *,
+        thread_ts: Ts | None,
+        metadata: Mapping[str, Any] | None = None,
+        blocks: Sequence[Mapping[str, Any]] | None = None,
     ) -> Ts:
         """Post and return the message's ts. Source: https://docs.slack.dev/reference/methods/chat.postMessage."""
-        body = {"channel": channel_id, "text": text, "unfurl_links": False, "unfurl_media": False, "link_names": False}
-        optional = {"thread_ts": thread_ts, "metadata": None if metadata is None else dict(metadata)}
-        answer = await self._call(
-            "chat.postMessage", json=body | {name: value for name, value in optional.items() if value is not None}
+        answer = await self.write(
+            "chat.postMessage",
+            channel=channel_id,
+            text=text,
+            blocks=blocks,
+            thread_ts=thread_ts,
+            metadata=metadata,
+            unfurl_links=False,
+            unfurl_media=False,
+            link_names=False,
         )
-        ts = _read_text(answer.get("ts"))
-        if ts is None:
-            raise render_unreadable("chat.postMessage")
-        return Ts(ts)
+        return _read_ts("chat.postMessage", answer)
 
     async def update_message(
-        self, channel_id: ChannelId, ts: Ts, text: str, *, metadata: Mapping[str, Any] | None = None
+        self,
+        channel_id: ChannelId,
+        ts: Ts,
+        text: str,
+        *,
+        metadata: Mapping[str, Any] | None = None,
+        blocks: Sequence[Mapping[str, Any]] | None = None,
     ) -> None:
-        """Replace a message's text. Source: https://docs.slack.dev/reference/methods/chat.update."""
-        body: dict[str, Any] = {"channel": channel_id, "ts": ts, "text": text, "link_names": False}
-        await self._call("chat.update", json=body if metadata is None else body | {"metadata": dict(metadata)})
+        """Replace what a message shows. Source: https://docs.slack.dev/reference/methods/chat.update."""
+        await self.write(
+            "chat.update", channel=channel_id, ts=ts, text=text, blocks=blocks, metadata=metadata, link_names=False
+        )
+
+    async def delete_message(self, channel_id: ChannelId, ts: Ts) -> None:
+        """Delete a message. Source: https://docs.slack.dev/reference/methods/chat.delete."""
+        await self.write("chat.delete", channel=channel_id, ts=ts)
+
+    async def start_stream(
+        self,
+        channel_id: ChannelId,
+        chunks: Sequence[Mapping[str, Any]],
+        *,
+        thread_ts: Ts,
+        recipient_user_id: UserId | None,
+        recipient_team_id: TeamId | None,
+    ) -> Ts:
+        """Begin a stream and return its ts. Source: https://docs.slack.dev/reference/methods/chat.startStream."""
+        answer = await self.write(
+            "chat.startStream",
+            channel=channel_id,
+            chunks=chunks,
+            thread_ts=thread_ts,
+            recipient_user_id=recipient_user_id,
+            recipient_team_id=recipient_team_id,
+        )
+        return _read_ts("chat.startStream", answer)
+
+    async def append_stream(self, channel_id: ChannelId, ts: Ts, chunks: Sequence[Mapping[str, Any]]) -> None:
+        """Append to a stream. Source: https://docs.slack.dev/reference/methods/chat.appendStream."""
+        await self.write("chat.appendStream", channel=channel_id, ts=ts, chunks=chunks)
+
+    async def stop_stream(
+        self,
+        channel_id: ChannelId,
+        ts: Ts,
+        *,
+        chunks: Sequence[Mapping[str, Any]] = (),
+        blocks: Sequence[Mapping[str, Any]] = (),
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        """End a stream. Source: https://docs.slack.dev/reference/methods/chat.stopStream."""
+        await self.write(
+            "chat.stopStream",
+            channel=channel_id,
+            ts=ts,
+            chunks=chunks or None,
+            blocks=blocks or None,
+            metadata=metadata,
+        )
+
+    async def set_status(self, channel_id: ChannelId, thread_ts: Ts, status: str, loading: Sequence[str] = ()) -> None:
+        """Show that the bot is at work.
+
+        Source: https://docs.slack.dev/reference/methods/assistant.threads.setStatus.
+        """
+        await self.write(
+            "assistant.threads.setStatus",
+            channel_id=channel_id,
+            thread_ts=thread_ts,
+            status=status,
+            loading_messages=loading or None,
+        )
 
     async def read(self, method: str, **arguments: Any) -> Mapping[str, Any]:
-        """Return the answer of a method that changes nothing."""
-        return _get_data(await self._call(method, params=_drop_none(arguments)))
+        """Return the answer of a method that changes nothing; who asks for the same at the same moment shares it."""
+        params = _drop_none(arguments)
+        key = ReadKey(
+            self._connection.connection_id,
+            self._token,
+            self._urgency,
+            method,
+            msgspec.json.encode(params, order="deterministic"),
+        )
+
+        async def fetch(_key: ReadKey, flight: Flight[Mapping[str, Any]]) -> None:
+            flight.result = _get_data(await self._call(method, params=params))
+
+        return await self._reads.join_or_start(key, fetch)
 
     async def write(self, method: str, **arguments: Any) -> Mapping[str, Any]:
         """Return the answer of a method that changes something."""
-        return _get_data(await self._call(method, json=_drop_none(arguments)))
+        try:
+            return _get_data(await self._call(method, json=_drop_none(arguments)))
+        finally:
+            # Whoever reads after this sees what it did: no reading that began before is good enough.
+            self._reads.detach_where(lambda key: key.connection_id == self._connection.connection_id)
 
     async def upload(self, upload_url: str, content: bytes) -> None:
         """Send a file's bytes to where Slack said."""
@@ -220,6 +378,14 @@ class SlackWebApi:
         Raises:
             SlackApiError: one of its classes.
         """
+        arguments = json if json is not None else params or {}
+        await self._budget.take(
+            self._connection,
+            method,
+            arguments.get("channel"),
+            urgency=self._urgency,
+            max_wait_s=self._max_wait_s,
+        )
         # A caller that may not write any more (its lease is lost) must not begin to; one that has begun must see it
         # through, since Slack may act on a request that was hung up on, and the next pod would post beside it.
         await anyio.lowlevel.checkpoint_if_cancelled()
@@ -241,7 +407,11 @@ class SlackWebApi:
             error=None if failure is None else failure.slack_error,
             duration_ms=round(1000 * (anyio.current_time() - started_s), 1),
         )
+        if self._observe is not None:
+            self._observe(method, None if failure is None else failure.slack_error)
         # Raised out here, so that the SDK's error, which holds the token and the text, is not kept as its context.
+        if isinstance(failure, RateLimitedError):
+            await self._budget.hold_back(self._connection, method, failure.retry_after_s)
         if failure is not None:
             raise failure
         if not isinstance(answer.data, dict):
@@ -251,7 +421,11 @@ class SlackWebApi:
 
 @asynccontextmanager
 async def open_slack_apis(
-    *, base_url: str, call_timeout_s: float = CALL_TIMEOUT_S, max_sockets: int = MAX_SOCKETS
+    *,
+    base_url: str,
+    call_timeout_s: float = CALL_TIMEOUT_S,
+    max_sockets: int = MAX_SOCKETS,
+    budget: CallBudget = UNLIMITED,
 ) -> AsyncIterator[SlackWebApis]:
     """Yield the Web APIs of all connections, and close their sockets at the end.
 
@@ -259,6 +433,7 @@ async def open_slack_apis(
         base_url: Slack's Web API, ends with `/`.
         call_timeout_s: the longest time for one call.
         max_sockets: how many calls may be under way at once.
+        budget: lets the calls pass; without one they all do.
     """
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=max_sockets),
@@ -267,7 +442,7 @@ async def open_slack_apis(
         timeout=aiohttp.ClientTimeout(total=None),  # every call has a deadline of its own
         trust_env=False,
     ) as session:
-        yield SlackWebApis(session=session, base_url=base_url, call_timeout_s=call_timeout_s)
+        yield SlackWebApis(session=session, base_url=base_url, call_timeout_s=call_timeout_s, budget=budget)
 
 
 def _drop_none(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -277,6 +452,13 @@ def _drop_none(arguments: Mapping[str, Any]) -> dict[str, Any]:
 def _get_data(answer: AsyncSlackResponse) -> Mapping[str, Any]:
     data = answer.data
     return data if isinstance(data, dict) else {}
+
+
+def _read_ts(method: str, answer: Mapping[str, Any]) -> Ts:
+    ts = _read_text(answer.get("ts"))
+    if ts is None:
+        raise render_unreadable(method)
+    return Ts(ts)
 
 
 def _read_scopes(headers: Mapping[str, str]) -> frozenset[str] | None:

@@ -116,11 +116,13 @@ class SlackFiles:
 
 
 async def _read_file(answer: aiohttp.ClientResponse, max_bytes: int) -> SlackFile:
+    if (answer.content_length or 0) > max_bytes:
+        raise _too_large(max_bytes)
     chunks, size = [], 0
     async for chunk in answer.content.iter_chunked(_CHUNK_BYTES):
         size += len(chunk)
         if size > max_bytes:
-            raise InvalidInputError(f"The file is larger than {max_bytes} bytes.")
+            raise _too_large(max_bytes)
         chunks.append(chunk)
     content = b"".join(chunks)
     # Without the scope, or for a file that the bot cannot see, Slack answers 200 with the page that asks to sign in.
@@ -128,6 +130,10 @@ async def _read_file(answer: aiohttp.ClientResponse, max_bytes: int) -> SlackFil
     if is_html and (_SIGN_IN.search(content[:_HEAD_BYTES]) or _is_sign_in(urlsplit(str(answer.url)))):
         raise SlackRefusedError(DOWNLOAD, NOT_READABLE)
     return SlackFile(content=content, mimetype=answer.content_type)
+
+
+def _too_large(max_bytes: int) -> InvalidInputError:
+    return InvalidInputError(f"The file is larger than {max_bytes} bytes.")
 
 
 def _is_sign_in(parts: SplitResult) -> bool:

@@ -1,0 +1,1 @@
+"""The budget of calls to Slack that all pods share."""
