@@ -17,9 +17,10 @@ from typer.testing import CliRunner, Result
 
 from slack_mcp.cli.root import cli
 from slack_mcp.cli.seam import Seam
-from slack_mcp.core.ids import ConnectionId
+from slack_mcp.core.ids import ChannelId, ConnectionId, EventId, Ts
 from slack_mcp.core.model import Access, Connection
 from slack_mcp.core.secret import Secret
+from slack_mcp.ports.explain import ExplainedEvent
 from slack_mcp.settings import Settings
 from slack_mcp.triggers.configure import Subscriptions
 from slack_mcp.triggers.target import TargetPolicy, Targets
@@ -84,7 +85,24 @@ class FakeAdmin:
     slack: FakeSlack
     keys: FakeKeyStore
     audit: FakeAudit
+    explainer: "FakeExplainer"
     open_subscriptions: Callable[[], AbstractAsyncContextManager[Subscriptions]]
+
+
+class FakeExplainer:
+    """Knows the same events whatever it is asked for, and what it was asked for."""
+
+    def __init__(self) -> None:
+        self.events: Sequence[ExplainedEvent] = ()
+        self.asked: list[object] = []
+
+    async def explain_event(self, event_id: EventId) -> Sequence[ExplainedEvent]:
+        self.asked.append(event_id)
+        return self.events
+
+    async def explain_message(self, channel_id: ChannelId, ts: Ts, thread_ts: Ts | None) -> Sequence[ExplainedEvent]:
+        self.asked.append((channel_id, ts, thread_ts))
+        return self.events
 
 
 class Commands:
@@ -96,6 +114,7 @@ class Commands:
         self.schema = FakeMigrations()
         self.keys = FakeKeyStore(self.store.rows)
         self.audit = FakeAudit()
+        self.explainer = FakeExplainer()
         self.receiver: Callable[[httpx2.Request], httpx2.Response] = lambda _request: httpx2.Response(204)
         self.environ: dict[str, str] = {"DATABASE_URL": ":memory:"}
         self.is_terminal = False
@@ -136,6 +155,7 @@ class Commands:
             slack=self.slack,
             keys=self.keys,
             audit=self.audit,
+            explainer=self.explainer,
             open_subscriptions=self._open_subscriptions,
         )
 

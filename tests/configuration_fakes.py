@@ -9,11 +9,11 @@ from stepping_clock import SteppingClock
 from slack_mcp.connections.configure import Configurator
 from slack_mcp.connections.save import ConnectionSaver
 from slack_mcp.core.errors import UnauthenticatedError
-from slack_mcp.core.ids import ChannelId, ConnectionId, TeamId, Ts, UserId
+from slack_mcp.core.ids import ConnectionId, TeamId, UserId
 from slack_mcp.core.model import Connection
 from slack_mcp.core.secret import Secret
 from slack_mcp.ports.mesh import MeshApiKey, MeshClaims
-from slack_mcp.ports.slack import SlackIdentity, SlackMessage
+from slack_mcp.ports.slack import SlackIdentity
 
 MESH_URL = "https://mesh.example"
 BOT_TOKEN = "xoxb-canary-bot"
@@ -109,19 +109,6 @@ class FakeSlackApi:
         if self._slack.error:
             raise self._slack.error
         return self._slack.identity
-
-    async def post_message(
-        self, channel_id: ChannelId, text: str, *, thread_ts: Ts | None, metadata: Mapping[str, Any] | None = None
-    ) -> Ts:
-        raise AssertionError("a save posts nothing")
-
-    async def update_message(
-        self, channel_id: ChannelId, ts: Ts, text: str, *, metadata: Mapping[str, Any] | None = None
-    ) -> None:
-        raise AssertionError("a save edits nothing")
-
-    async def fetch_own_replies(self, channel_id: ChannelId, thread_ts: Ts, *, oldest: Ts) -> Sequence[SlackMessage]:
-        raise AssertionError("a save reads no messages")
 
 
 class FakeMeshApi:

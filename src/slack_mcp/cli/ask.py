@@ -1,8 +1,9 @@
 """Where the commands get what the user gives: secrets from a file, the environment or a prompt, never an argument."""
 
+import json
 import re
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import typer
 
@@ -103,6 +104,17 @@ def read_text(label: str, file: Path) -> str:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInputError(f"{label}: {file} cannot be read ({type(error).__name__}).") from error
+
+
+def read_json(label: str, file: Path) -> dict[str, Any]:
+    """Return the JSON object that is in a file; raises InvalidInputError."""
+    try:
+        found = json.loads(read_text(label, file))
+    except (ValueError, RecursionError) as error:
+        raise InvalidInputError(f"{label}: {file} is not JSON.") from error
+    if not isinstance(found, dict):
+        raise InvalidInputError(f"{label}: {file} is not a JSON object.")
+    return found
 
 
 def _check_credential(label: str, secret: Secret) -> Secret:

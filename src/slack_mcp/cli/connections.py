@@ -15,6 +15,7 @@ from slack_mcp.cli.ask import (
     check_user_token,
     choose_connection,
     find_secret,
+    read_json,
     read_text,
 )
 from slack_mcp.cli.render import (
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-cli = typer.Typer(help="Add, list, show, test, disable, enable or remove connections.", no_args_is_help=True)
+cli = typer.Typer(help="Add, list, show, set up, test, disable, enable or remove connections.", no_args_is_help=True)
 
 Id = Annotated[str, typer.Argument(metavar="CONNECTION_ID", help="The connection's id.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -210,6 +211,39 @@ def show(ctx: typer.Context, connection_id: Id, *, json: Json = False) -> None:
     seam: Seam = ctx.obj
     fields = render_connection(seam.run_on_connection(connection_id, _load))
     print_json(fields) if json else print_fields(fields)
+
+
+@cli.command()
+def settings(
+    ctx: typer.Context,
+    connection_id: Id,
+    *,
+    file: Annotated[
+        Path | None,
+        typer.Option(help="File with the new settings as JSON: what it does not name gets its default."),
+    ] = None,
+) -> None:
+    """Print a connection's settings as JSON, or with --file replace them by those in a file.
+
+    They are the sections of the form in Mesh, where the next save of a connection replaces them again. The tools'
+    policy stays when the file has no TOOLS_CONFIG.
+    """
+    from slack_mcp.connections.choices import parse_choices, render_choices
+    from slack_mcp.connections.policy import check_tool_names
+    from slack_mcp.tools.registry import TOOLS
+
+    chosen = None if file is None else parse_choices(read_json("--file", file))
+    if chosen is not None and chosen.tools is not None:
+        check_tool_names(chosen.tools, {tool.name for tool in TOOLS})
+
+    async def work(admin: Admin, connection: Connection) -> ConnectionSettings:
+        if chosen is None:
+            return connection.settings
+        changed = replace(connection, settings=chosen.apply_to(connection.settings))
+        return (await admin.connections.save_connection(changed)).settings
+
+    seam: Seam = ctx.obj
+    print_json(render_choices(seam.run_on_connection(connection_id, work)))
 
 
 @cli.command("test")

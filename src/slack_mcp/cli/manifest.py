@@ -23,8 +23,8 @@ def manifest(
     features: Annotated[
         str | None,
         typer.Option(
-            help="Comma separated: bot, assistant, commands, interactivity, triggers, tools, search, files, canvases, "
-            "lists. Default: bot,commands,interactivity,tools."
+            help="Comma separated: bot, home, agent_view, assistant, commands, interactivity, triggers, tools, search, "
+            "files, canvases, lists. Default: bot,home,commands,interactivity,tools."
         ),
     ] = None,
     output_format: Annotated[

@@ -47,6 +47,13 @@ def set_(
     deny_write_channel: Annotated[
         list[str] | None, typer.Option(help="Id of a channel that tools may not write to; may be repeated.")
     ] = None,
+    is_approved: Annotated[
+        bool | None,
+        typer.Option(
+            "--approve-outside-thread/--no-approve-outside-thread",
+            help="Whether what is to be written outside of the thread being answered waits for somebody's click.",
+        ),
+    ] = None,
     is_cleared: Annotated[bool, typer.Option("--clear", help="Begin with a policy that allows everything.")] = False,
 ) -> None:
     """Change a connection's policy: each list that is given replaces the stored one, and the rest stays."""
@@ -63,6 +70,7 @@ def set_(
             denied_write_channels=(
                 base.denied_write_channels if deny_write_channel is None else _read_channels(deny_write_channel)
             ),
+            approve_outside_thread=base.approve_outside_thread if is_approved is None else is_approved,
         )
 
     async def work(admin: Admin, connection: Connection) -> ToolPolicy:

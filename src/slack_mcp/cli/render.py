@@ -57,6 +57,7 @@ def render_policy(policy: ToolPolicy) -> dict[str, Any]:
         "denied_tools": list(policy.denied_tools),
         "write_channels": list(policy.write_channels) or "all",
         "denied_write_channels": list(policy.denied_write_channels),
+        "approve_outside_thread": policy.approve_outside_thread,
     }
 
 

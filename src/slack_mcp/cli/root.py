@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slack_mcp import __version__
-from slack_mcp.cli import audit, connections, docs, keys, manifest, migrate, policy, stdio, triggers
+from slack_mcp.cli import audit, connections, docs, keys, manifest, migrate, policy, stdio, triggers, why
 from slack_mcp.cli.guard import GuardedGroup
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ cli.add_typer(migrate.cli, name="migrate")
 cli.add_typer(docs.cli, name="docs")
 cli.command("stdio")(stdio.stdio)
 cli.command("manifest")(manifest.manifest)
+cli.command("why")(why.why)
 
 
 def _print_version(wanted: bool) -> None:

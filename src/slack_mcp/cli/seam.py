@@ -12,8 +12,9 @@ from slack_mcp.core.errors import ConnectionNotFoundError
 from slack_mcp.core.ids import ConnectionId
 from slack_mcp.core.model import Access, Connection
 from slack_mcp.ports.audit import AuditLog
+from slack_mcp.ports.explain import Explainer
 from slack_mcp.ports.identity import ApiKeyStore
-from slack_mcp.ports.slack import SlackApis
+from slack_mcp.ports.slack import IdentityApis
 from slack_mcp.ports.store import ConnectionStore
 
 if TYPE_CHECKING:  # pydantic alone takes longer than `--help` may
@@ -45,13 +46,18 @@ class Admin(Protocol):
         ...
 
     @property
-    def slack(self) -> SlackApis:
+    def slack(self) -> IdentityApis:
         """Slack's Web API."""
         ...
 
     @property
     def audit(self) -> AuditLog:
         """What the tools wrote."""
+        ...
+
+    @property
+    def explainer(self) -> Explainer:
+        """What became of messages."""
         ...
 
     @property

@@ -164,15 +164,8 @@ def _build_connection(claims: MeshClaims, state: MeshState, stored: Connection |
         disabled=base.disabled and not base.is_gone,
         mesh_refused_since_ms=None,
         settings=replace(
-            base.settings,
+            state.apply_to(base.settings),
             agent=AgentBackend.MESH if state.agent_id else None,
-            allowed_channels=state.allowed_channels,
-            # What an operator set stands until a form says otherwise.
-            tools=base.settings.tools if state.tools is None else state.tools,
-            language=state.language,
-            thread_timeout_min=state.thread_timeout_min,
-            trigger_only=state.trigger_only,
-            show_thinking_message=state.show_thinking_message,
         ),
     )
 

@@ -17,8 +17,11 @@ from slack_mcp.core.ids import ConnectionId
 
 DEFAULT_NAME: Final = "Assistant"
 DEFAULT_COMMAND: Final = "/slack-mcp"
+SHORTCUT_NAME: Final = "Ask about this message"
+SHORTCUT_CALLBACK: Final = "ask_about_message"
 MAX_NAME_CHARS: Final = 35
 MAX_URL_CHARS: Final = 3_000
+_WITH_A_HOME: Final = frozenset({Feature.BOT, Feature.ASSISTANT, Feature.AGENT_VIEW, Feature.HOME})
 _COMMAND: Final = re.compile(r"/[a-z0-9_-]{1,31}")
 # A tool that needs one of these belongs to that feature, the first that fits; every other tool to `tools`.
 _PREFIXES: Final = (
@@ -142,15 +145,26 @@ def _collect_reasons(
 
 def _render_features(features: Sequence[Feature], name: str, command: str, command_url: str) -> dict[str, Any]:
     rendered: dict[str, Any] = {}
-    if Feature.BOT in features or Feature.ASSISTANT in features:
+    if not _WITH_A_HOME.isdisjoint(features):
         rendered["app_home"] = {
-            "home_tab_enabled": False,
+            "home_tab_enabled": Feature.HOME in features,
             "messages_tab_enabled": True,
             "messages_tab_read_only_enabled": False,
         }
     rendered["bot_user"] = {"display_name": name, "always_online": True}
-    if Feature.ASSISTANT in features:
+    if Feature.AGENT_VIEW in features:  # an app has one of the two
+        rendered["agent_view"] = {"agent_description": f"{name} answers questions."}
+    elif Feature.ASSISTANT in features:
         rendered["assistant_view"] = {"assistant_description": f"{name} answers questions."}
+    if Feature.INTERACTIVITY in features:
+        rendered["shortcuts"] = [
+            {
+                "name": SHORTCUT_NAME,
+                "type": "message",
+                "callback_id": SHORTCUT_CALLBACK,
+                "description": "Ask the assistant, and read the answer in the message's thread",
+            }
+        ]
     if Feature.COMMANDS in features:
         rendered["slash_commands"] = [
             {

@@ -1,4 +1,4 @@
-"""A connection's policy for the tools, checked before it is saved."""
+"""What a policy names, checked before it is saved: tools that exist, and Slack's ids in place of names."""
 
 import difflib
 from collections.abc import Collection
@@ -26,3 +26,11 @@ def _render(name: str, known: Collection[str]) -> str:
 def is_channel_id(text: str) -> bool:
     """Tell whether a text can be a channel's id, such as C0123456789."""
     return text[:1] in {"C", "G", "D"} and text.isalnum() and text.isascii() and text.isupper()
+
+
+def is_user_id(text: str) -> bool:
+    """Tell whether a text can be a person's id, such as U0123456789; in an organization it may begin with W.
+
+    Source: https://docs.slack.dev/reference/objects/user-object.
+    """
+    return text[:1] in {"U", "W"} and text.isalnum() and text.isascii() and text.isupper()

@@ -10,7 +10,7 @@ from slack_mcp.core.errors import InvalidInputError
 from slack_mcp.core.ids import TeamId
 from slack_mcp.core.model import Connection
 from slack_mcp.core.secret import Secret
-from slack_mcp.ports.slack import SlackApis
+from slack_mcp.ports.slack import IdentityApis
 from slack_mcp.ports.store import ConnectionStore
 
 _log = structlog.get_logger(__name__)
@@ -27,7 +27,7 @@ class ConnectionSaver:
     """
 
     def __init__(
-        self, *, store: ConnectionStore, slack: SlackApis, clock: Clock, signing_secret_overlap_s: float
+        self, *, store: ConnectionStore, slack: IdentityApis, clock: Clock, signing_secret_overlap_s: float
     ) -> None:
         self._store = store
         self._slack = slack

@@ -16,6 +16,8 @@ class Feature(StrEnum):
 
     BOT = "bot"
     ASSISTANT = "assistant"
+    AGENT_VIEW = "agent_view"
+    HOME = "home"
     COMMANDS = "commands"
     INTERACTIVITY = "interactivity"
     TRIGGERS = "triggers"
@@ -26,7 +28,7 @@ class Feature(StrEnum):
     LISTS = "lists"
 
 
-DEFAULT_FEATURES: Final = (Feature.BOT, Feature.COMMANDS, Feature.INTERACTIVITY, Feature.TOOLS)
+DEFAULT_FEATURES: Final = (Feature.BOT, Feature.HOME, Feature.COMMANDS, Feature.INTERACTIVITY, Feature.TOOLS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +68,28 @@ FEATURES: Final[Mapping[Feature, FeatureNeeds]] = MappingProxyType(
                 "assistant:write": "show in the assistant's pane that it is at work, and suggest prompts",
                 "chat:write": "post and edit the answers",
                 "im:history": "hear what is asked in the assistant's pane",
+                "users:read": "speak each person's language",
             },
-            bot_events=("assistant_thread_started", "assistant_thread_context_changed", "message.im"),
+            bot_events=(
+                "assistant_thread_started",
+                "assistant_thread_context_changed",
+                "message.im",
+                "agent_session_stopped",
+            ),
+        ),
+        # Takes the place of the older pane, and cannot be undone: https://docs.slack.dev/ai/migrating-to-agent-messaging
+        Feature.AGENT_VIEW: FeatureNeeds(
+            bot_scopes={
+                "assistant:write": "suggest prompts, and name the conversations",
+                "chat:write": "post and edit the answers",
+                "im:history": "hear what is asked in direct messages",
+                "users:read": "speak each person's language",
+            },
+            bot_events=("app_home_opened", "app_context_changed", "message.im", "agent_session_stopped"),
+        ),
+        Feature.HOME: FeatureNeeds(
+            bot_scopes={"users:read": "speak each person's language"},
+            bot_events=("app_home_opened",),
         ),
         Feature.COMMANDS: FeatureNeeds(
             bot_scopes={
@@ -80,6 +102,7 @@ FEATURES: Final[Mapping[Feature, FeatureNeeds]] = MappingProxyType(
         Feature.INTERACTIVITY: FeatureNeeds(
             bot_scopes={
                 "chat:write": "ask people, and show what they answered",
+                "commands": "offer its shortcut in the messages' menus",
                 "im:write": "ask a person in a direct message",
             }
         ),

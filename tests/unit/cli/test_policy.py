@@ -11,6 +11,7 @@ OPEN = {
     "denied_tools": [],
     "write_channels": "all",
     "denied_write_channels": [],
+    "approve_outside_thread": False,
 }
 
 
@@ -76,3 +77,13 @@ def test_what_no_database_could_hold_is_no_connection(commands: Commands, comman
     result = commands.run("policy", command, "conn_\x01")
     assert result.exit_code == 1
     assert "No connection" in result.output
+
+
+@pytest.mark.usefixtures("stored")
+def test_what_is_approved_is_kept_when_something_else_is_set(commands: Commands) -> None:
+    set_ = ("policy", "set", "conn_1")
+    assert commands.run(*set_, "--approve-outside-thread").exit_code == 0
+    assert commands.run(*set_, "--read-only").exit_code == 0
+    assert get_policy(commands) == ToolPolicy(is_read_only=True, approve_outside_thread=True)
+    assert commands.run(*set_, "--no-approve-outside-thread").exit_code == 0
+    assert get_policy(commands) == ToolPolicy(is_read_only=True)

@@ -8,6 +8,7 @@ from slack_mcp.connections.manifest import ToolScopes, make_manifest
 from slack_mcp.connections.scopes import DEFAULT_FEATURES, REQUIRED_SCOPES, Feature
 from slack_mcp.core.errors import InvalidInputError
 from slack_mcp.core.ids import ConnectionId
+from slack_mcp.interactions.about import CALLBACK
 
 URL = "https://slack-mcp.example.com"
 TOOLS = (
@@ -41,6 +42,18 @@ SCHEMA = strict(
         ),
         bot_user=strict(["display_name"], display_name=TEXT | {"maxLength": 80}, always_online={"type": "boolean"}),
         assistant_view=strict(["assistant_description"], assistant_description=TEXT),
+        agent_view=strict(["agent_description"], agent_description=TEXT),
+        shortcuts={
+            "type": "array",
+            "maxItems": 10,
+            "items": strict(
+                ["name", "type", "callback_id", "description"],
+                name=TEXT | {"maxLength": 24},
+                type={"enum": ["message", "global"]},
+                callback_id=TEXT | {"maxLength": 255},
+                description=TEXT | {"maxLength": 150},
+            ),
+        },
         slash_commands={
             "type": "array",
             "minItems": 1,
@@ -108,6 +121,37 @@ def test_the_bot_alone_asks_for_what_the_bot_needs_and_no_more() -> None:
     assert "user" not in body["oauth_config"]["scopes"]
     assert "interactivity" not in body["settings"]
     assert "slash_commands" not in body["features"]
+
+
+def test_an_app_has_the_older_pane_or_the_newer_and_is_told_what_happens_there() -> None:
+    older = make_manifest(url=URL, features=[Feature.ASSISTANT]).body
+    newer = make_manifest(url=URL, features=[Feature.ASSISTANT, Feature.AGENT_VIEW]).body
+    assert "assistant_view" in older["features"]
+    assert "agent_view" not in older["features"]
+    assert "agent_view" in newer["features"]
+    assert "assistant_view" not in newer["features"]
+    for body, events in (
+        (older, {"assistant_thread_started", "assistant_thread_context_changed"}),
+        (newer, {"app_home_opened", "app_context_changed"}),
+    ):
+        subscribed = set(body["settings"]["event_subscriptions"]["bot_events"])
+        assert events | {"message.im", "agent_session_stopped"} <= subscribed
+        assert "assistant:write" in body["oauth_config"]["scopes"]["bot"]
+
+
+def test_the_home_tab_is_there_where_it_is_asked_for() -> None:
+    for features, is_enabled in (([Feature.BOT], False), ([Feature.BOT, Feature.HOME], True)):
+        body = make_manifest(url=URL, features=features).body
+        assert body["features"]["app_home"]["home_tab_enabled"] is is_enabled
+        assert ("app_home_opened" in body["settings"]["event_subscriptions"]["bot_events"]) is is_enabled
+
+
+def test_the_shortcut_is_the_one_that_is_answered_and_comes_where_clicks_go() -> None:
+    body = make_manifest(url=URL, features=[Feature.INTERACTIVITY]).body
+    (shortcut,) = body["features"]["shortcuts"]
+    assert shortcut["callback_id"] == CALLBACK
+    assert "commands" in body["oauth_config"]["scopes"]["bot"]
+    assert body["settings"]["interactivity"]["is_enabled"]
 
 
 @pytest.mark.parametrize(
