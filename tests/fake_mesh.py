@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import anyio
 import jwt
-from chunk_scripts import BREAK, DONE, ERROR, HOLD, SCRIPTS, Chunk, render_event, start
+from chunk_scripts import BREAK, DONE, ERROR, HOLD, SCRIPTS, Chunk, render_event, start, to_parts
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -81,6 +81,7 @@ class Thread:
     status: str = "completed"
     messages: list[Json] = field(default_factory=list)
     log: list[Chunk] = field(default_factory=list)
+    run_begins: int = 0  # where in the log
     changed: anyio.Event = field(default_factory=anyio.Event)
 
     def say(self, *chunks: Chunk) -> None:
@@ -95,7 +96,8 @@ class FakeMesh:
     Args:
         generation: which endpoints there are.
         slugs: the organizations.
-        has_tail: generation C answers 204 to whoever wants a tail without it.
+        has_tail: generation C answers 204 to whoever wants a tail without it, and B to whoever wants to attach.
+        takes_files: without it a run fails as soon as there is a file in its thread.
     """
 
     def __init__(
@@ -105,11 +107,13 @@ class FakeMesh:
         slugs: Sequence[str] = ("acme",),
         secret: str = SECRET,
         has_tail: bool = True,
+        takes_files: bool = True,
     ) -> None:
         self.generation = generation
         self.slugs = list(slugs)
         self.secret = secret
         self.has_tail = has_tail
+        self.takes_files = takes_files
         self.url = ""
         self.calls: list[Call] = []
         self.api_keys: dict[str, Caller] = {}
@@ -130,6 +134,8 @@ class FakeMesh:
                 Route("/api/trigger-callback", self._serve_callback, methods=["POST"]),
                 Route("/api/{slug}/trigger-callback", self._serve_callback, methods=["POST"]),
                 Route("/api/{slug}/decopilot/stream", self._serve_stream, methods=["POST"]),
+                Route("/api/{slug}/decopilot/attach/{thread_id}", self._serve_attach, methods=["GET"]),
+                Route("/api/{slug}/decopilot/cancel/{thread_id}", self._serve_cancel, methods=["POST"]),
                 Route("/api/{slug}/decopilot/threads/{thread_id}/stream", self._serve_tail, methods=["GET"]),
                 Route("/api/{slug}/decopilot/threads/{thread_id}/messages", self._serve_message, methods=["POST"]),
                 # Like the real one's front-end, for whatever is not known.
@@ -188,8 +194,13 @@ class FakeMesh:
 
     def finish_run(self, thread_id: str, answer: str) -> None:
         """Let the run that hangs in a thread be begun again elsewhere, and end with this answer."""
-        chunks = [start(f"msg_{next(self._numbers)}"), *SCRIPTS["ok"](answer)]
-        self._conclude(self.threads[thread_id], chunks, answer)
+        self._conclude(self.threads[thread_id], [start(f"msg_{next(self._numbers)}"), *SCRIPTS["ok"](answer)])
+
+    def go_on(self, thread_id: str, *chunks: Chunk) -> None:
+        """Let the run that hangs in a thread say more."""
+        thread = self.threads[thread_id]
+        thread.say(*chunks)
+        self._settle(thread)
 
     # Routes
 
@@ -247,10 +258,10 @@ class FakeMesh:
             return JSONResponse({"error": f"Thread not found: {body.get('thread_id')}"}, 500)
         if thread.owner != caller.user_id:
             return JSONResponse({"error": "You are not allowed to write to this thread"}, 500)
-        refusal, chunks, answer = self._begin(thread, body)
+        refusal, chunks = self._begin(thread, body)
         if refusal is not None:
             return refusal
-        self._conclude(thread, chunks, answer)
+        self._conclude(thread, chunks)
         return StreamingResponse(self._send(chunks), media_type="text/event-stream")
 
     async def _serve_message(self, request: Request) -> Response:
@@ -263,10 +274,10 @@ class FakeMesh:
         if thread.owner != caller.user_id:
             return JSONResponse({"error": "You are not allowed to write to this thread"}, 403)
         if body["messages"][-1]["id"] not in {message["id"] for message in thread.messages}:
-            refusal, chunks, answer = self._begin(thread, body)
+            refusal, chunks = self._begin(thread, body)
             if refusal is not None:
                 return refusal
-            self._conclude(thread, chunks, answer)
+            self._conclude(thread, chunks)
         return JSONResponse({"taskId": request.path_params["thread_id"]}, 202)
 
     async def _serve_tail(self, request: Request) -> Response:
@@ -278,10 +289,29 @@ class FakeMesh:
             return Response(status_code=204)
         return StreamingResponse(self._follow(thread), media_type="text/event-stream")
 
+    async def _serve_attach(self, request: Request) -> Response:
+        """The run that is going on, from its start."""
+        await self._take(request)
+        if self.generation == "C":
+            return JSONResponse({"error": "Not found"}, 404)
+        thread = self.threads[request.path_params["thread_id"]]
+        if not self.has_tail or thread.status != "in_progress":
+            return Response(status_code=204)
+        return StreamingResponse(self._follow(thread, thread.run_begins), media_type="text/event-stream")
+
+    async def _serve_cancel(self, request: Request) -> Response:
+        await self._take(request)
+        thread = self.threads.get(request.path_params["thread_id"])
+        if thread is not None and thread.status == "in_progress":
+            thread.status = "failed"
+            thread.say({"type": "abort"})
+        return JSONResponse({"cancelled": True, "async": True}, 202)
+
     # Streams
 
-    async def _follow(self, thread: Thread) -> AsyncIterator[bytes]:
-        position = 0 if thread.status == "in_progress" else len(thread.log)
+    async def _follow(self, thread: Thread, position: int | None = None) -> AsyncIterator[bytes]:
+        if position is None:
+            position = 0 if thread.status == "in_progress" else len(thread.log)
         yield b": keep-alive\n\n"
         while True:
             changed = thread.changed
@@ -353,14 +383,14 @@ class FakeMesh:
             return self._create_key(caller, arguments)
         if name == "COLLECTION_THREADS_CREATE":
             return self._create_thread(caller, arguments["data"])
+        if name == "COLLECTION_THREADS_DELETE":
+            self.threads.pop(arguments["id"], None)
+            return {"item": {"id": arguments["id"]}}
         if name == "COLLECTION_THREAD_MESSAGES_LIST":
             messages = self.threads[arguments["thread_id"]].messages
             return {"items": messages[::-1], "totalCount": len(messages), "hasMore": False}
-        if name == "AI_PROVIDER_KEY_LIST":
-            return {"keys": [{"id": "aik_empty"}, {"id": "aik_1", "providerId": "anthropic", "label": "main"}]}
-        if name == "AI_PROVIDERS_LIST_MODELS":
-            models = [{"modelId": "model-1"}, {"modelId": "model-2"}]
-            return {"models": models if arguments["keyId"] == "aik_1" else []}
+        if name in {"AI_PROVIDER_KEY_LIST", "AI_PROVIDERS_LIST_MODELS"}:
+            return _list_providers(arguments)
         return f"MCP error -32602: Tool {name} not found"
 
     def _create_key(self, caller: Caller, arguments: Json) -> Json | str:
@@ -375,34 +405,49 @@ class FakeMesh:
         thread = self.threads.setdefault(data["id"], Thread(owner=caller.user_id, agent_id=data["virtual_mcp_id"]))
         return {"item": {"id": data["id"], "status": thread.status, "virtual_mcp_id": thread.agent_id}}
 
-    def _begin(self, thread: Thread, body: Json) -> tuple[Response | None, Sequence[Chunk], str]:
-        """Take the question and return (refusal, the run's chunks, its answer)."""
+    def _begin(self, thread: Thread, body: Json) -> tuple[Response | None, Sequence[Chunk]]:
+        """Take the question and return (refusal, the run's chunks)."""
         questions = [message for message in body["messages"] if message["role"] != "system"]
         assert len(questions) == 1
-        question = str(questions[0]["parts"][0]["text"])
+        texts = [part["text"] for part in questions[0]["parts"] if part["type"] == "text"]
+        question = str(texts[-1])
         chosen = _SCRIPT.match(question)
         name = chosen.group(1) if chosen else self.scripts.popleft() if self.scripts else "ok"
         if name in REFUSALS:
-            return REFUSALS[name], [], ""
-        answer = f"Answer to: {_SCRIPT.sub('', question)}"
+            return REFUSALS[name], []
         thread.messages = [message for message in thread.messages if message["id"] != questions[0]["id"]]
         self._store(thread, questions[0])
-        return None, [start(f"msg_{next(self._numbers)}"), *SCRIPTS[name](answer)], answer
+        if not self.takes_files and any(part["type"] == "file" for each in thread.messages for part in each["parts"]):
+            name = "error"
+        answer = f"Answer to: {_SCRIPT.sub('', question)}"
+        return None, [start(f"msg_{next(self._numbers)}"), *SCRIPTS[name](answer)]
 
-    def _conclude(self, thread: Thread, chunks: Sequence[Chunk], answer: str) -> None:
+    def _conclude(self, thread: Thread, chunks: Sequence[Chunk]) -> None:
         thread.status = "in_progress"
+        thread.run_begins = len(thread.log)
         thread.say(*chunks)
+        self._settle(thread)
+
+    def _settle(self, thread: Thread) -> None:
+        """Note how the run has ended, if it has."""
+        chunks = thread.log[thread.run_begins :]
         if ERROR in chunks or {"type": "abort"} in chunks:
             thread.status = "failed"
         elif any(chunk["type"] == "finish" for chunk in chunks):
             thread.status = "completed"
             message_id = next((chunk["messageId"] for chunk in chunks if chunk["type"] == "start"), None)
-            parts = [{"type": "text", "text": "Let me check. "}, {"type": "tool-PROBE_ECHO"}]
-            parts.append({"type": "text", "text": answer})
-            self._store(thread, {"id": message_id or f"msg_{next(self._numbers)}", "role": "assistant", "parts": parts})
+            message = {"id": message_id or f"msg_{next(self._numbers)}", "role": "assistant", "parts": to_parts(chunks)}
+            self._store(thread, message)
 
     def _store(self, thread: Thread, message: Json) -> None:
         thread.messages.append(message | {"created_at": f"2026-01-01T00:00:00.{next(self._numbers):06}Z"})
+
+
+def _list_providers(arguments: Json) -> Json:
+    if "keyId" not in arguments:
+        return {"keys": [{"id": "aik_empty"}, {"id": "aik_1", "providerId": "anthropic", "label": "main"}]}
+    models = [{"modelId": "model-1"}, {"modelId": "model-2"}]
+    return {"models": models if arguments["keyId"] == "aik_1" else []}
 
 
 def _judge_callback(raw: bytes) -> tuple[Any, Response]:

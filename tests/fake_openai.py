@@ -31,6 +31,28 @@ def _refuse(status: int, code: str, headers: dict[str, str] | None = None) -> Re
     return JSONResponse(body, status, headers=headers)
 
 
+# How many words each says, and whether it takes its time.
+SLOW = {"words": 40, "chapters": 1050}
+LONG = {**SLOW, "quick": 40, "novel": 3500}
+MARKDOWN = """# Title <@U1> <!channel> @here
+
+| name | value |
+|------|-------|
+| a    | 1     |
+
+- one
+    - **two** and _three_
+        - [four](https://example.com/a|b) `five < six`
+
+1. seven
+2. ~~eight~~
+
+```python
+{code}
+```
+
+> nine & ten
+""".format(code="\n".join(f"x{number} = {number} < {number + 1}" for number in range(400)))
 REFUSALS: dict[str, Response] = {
     "400": _refuse(400, "bad_request"),
     "401": _refuse(401, "invalid_api_key"),
@@ -51,6 +73,7 @@ class FakeOpenAi:
 
     scripts: deque[str] = field(default_factory=deque)
     requests: list[tuple[str, dict[str, str], Json]] = field(default_factory=list)
+    _said: set[str] = field(default_factory=set)
 
     @property
     def app(self) -> Starlette:
@@ -60,15 +83,43 @@ class FakeOpenAi:
         body = await request.json()
         bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
         self.requests.append((bearer, dict(request.headers), body))
-        question = str(body["messages"][-1]["content"])
+        content = body["messages"][-1]["content"]
+        question = content if isinstance(content, str) else str(content[0]["text"])
         chosen = _SCRIPT.match(question)
         name = chosen.group(1) if chosen else self.scripts.popleft() if self.scripts else "ok"
         if name == "deaf":
             await anyio.sleep_forever()
         if name in REFUSALS:
             return REFUSALS[name]
-        answer = f"Answer to: {_SCRIPT.sub('', question)}"
+        answer = self.make_answer(name, _SCRIPT.sub("", question))
+        if name in SLOW:
+            is_new = answer not in self._said
+            self._said.add(answer)
+            return StreamingResponse(
+                self._stream_slowly(answer, 0.06 if is_new else 0.0), media_type="text/event-stream"
+            )
+        if not body.get("stream"):
+            return JSONResponse(
+                _WHOLE[name] if name in _WHOLE else _render_whole("x" * 100_001 if name == "huge" else answer)
+            )
         return StreamingResponse(self._stream(name, answer), media_type="text/event-stream")
+
+    def make_answer(self, script: str, question: str) -> str:
+        """Return what the script answers: `words` says a few, `chapters` as many as fill three messages of Slack's."""
+        if script == "markdown":
+            return f"{question}\n\n{MARKDOWN}"
+        words = LONG.get(script, 0)
+        told = " ".join(f"word{number}" for number in range(words))
+        return f"Answer to: {question}" if not words else f"Answer to: {question} {told}"
+
+    async def _stream_slowly(self, answer: str, pause_s: float) -> AsyncIterator[bytes]:
+        """Stream it in forty pieces."""
+        size = -(-len(answer) // 40)
+        for start in range(0, len(answer), size):
+            yield _event({"content": answer[start : start + size]})
+            await anyio.sleep(pause_s)
+        yield _event({}, "stop")
+        yield b"data: [DONE]\n\n"
 
     async def _stream(self, name: str, answer: str) -> AsyncIterator[bytes]:
         if name == "huge":
@@ -95,6 +146,12 @@ def _event(delta: Json, finish_reason: str | None = None) -> bytes:
     return f"data: {json.dumps(chunk)}\n\n".encode()
 
 
+def _render_whole(content: str | None) -> Json:
+    choice = {"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": "stop"}
+    return {"id": "c1", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]}
+
+
+_WHOLE: dict[str, Any] = {"no-choices": {"choices": 7}, "no-chunk": 5, "ends": _render_whole(None)}
 _BAD_EVENTS = {
     "garbage": b"data: {not json\n\n",
     "no-chunk": b"data: 5\n\n",

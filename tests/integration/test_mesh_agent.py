@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 from subprocess import DEVNULL, PIPE
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 import httpx2
 import pytest
+from chunk_scripts import FINISH, PICTURE, text
 from fake_mesh import FakeMesh
 from starlette.responses import Response
 from structlog.testing import capture_logs
@@ -30,7 +31,16 @@ from slack_mcp.core.secret import Secret
 from slack_mcp.mesh.client import SELF_TOOLS
 from slack_mcp.mesh.decopilot import Decopilot
 from slack_mcp.mesh.transport import MeshTransport
-from slack_mcp.ports.agent import AgentRequest
+from slack_mcp.ports.agent import (
+    AgentEvent,
+    AgentFile,
+    AgentImage,
+    AgentMessage,
+    AgentRequest,
+    AgentTask,
+    AgentText,
+    TaskState,
+)
 from slack_mcp.simulator.server import serve_app
 
 pytestmark = pytest.mark.anyio
@@ -79,12 +89,29 @@ def make_connection(mesh: FakeMesh, connection_id: str = "conn_1", *, slug: str 
     )
 
 
-async def ask(agent: MeshAgent, connection: Connection, question: str, *, event_id: str = "Ev1") -> str:
-    request = AgentRequest(
-        event_id=EventId(event_id), channel_id=CHANNEL, thread_ts=TS, user_id=None, question=question
+def make_request(question: str, *, event_id: str = "Ev1", final_only: bool = True, **fields: Any) -> AgentRequest:
+    return AgentRequest(
+        event_id=EventId(event_id),
+        channel_id=CHANNEL,
+        thread_ts=TS,
+        user_id=None,
+        question=question,
+        final_only=final_only,
+        **fields,
     )
+
+
+async def hear(agent: MeshAgent, connection: Connection, question: str, **fields: Any) -> list[AgentEvent]:
     with anyio.fail_after(10):
-        return "".join([piece async for piece in agent.stream_answer(connection, request)])
+        return [event async for event in agent.stream_answer(connection, make_request(question, **fields))]
+
+
+async def ask(agent: MeshAgent, connection: Connection, question: str, **fields: Any) -> str:
+    return join(await hear(agent, connection, question, **fields))
+
+
+def join(events: Sequence[AgentEvent]) -> str:
+    return "".join(event.text for event in events if isinstance(event, AgentText))
 
 
 @pytest.mark.parametrize("generation", ["A", "B", "C"])
@@ -93,11 +120,12 @@ async def test_question_is_answered_by_every_generation(
     serve: Serve, http: httpx2.AsyncClient, generation: Any, script: str
 ) -> None:
     mesh = await serve(FakeMesh(generation=generation))
-    connection = make_connection(mesh, system_prompt="Be brief.")
+    connection = make_connection(mesh)
     answer = await ask(
         make_agent(http),
         connection,
         f"[[{script}]] Quantos são \ud83d\ude00?".encode("utf-16", "surrogatepass").decode("utf-16"),
+        instructions="Be brief.",
     )
     assert answer == "Answer to: Quantos são 😀?"
     question = next(call.body for call in mesh.calls if "messages" in call.body)
@@ -379,6 +407,264 @@ async def test_post_that_had_a_server_error_is_repeated_under_the_same_id(
     assert await ask(make_agent(http), make_connection(mesh), "Hi") == "Answer to: Hi"
     ids = [call.body["messages"][-1]["id"] for call in mesh.calls if call.path.endswith("/messages")]
     assert ids == [f"{THREAD_ID}-Ev1"] * 2
+
+
+# What is told while the agent works
+
+TALK = "Let me check. \n\nAnd this.\n\nAnswer to: Hi\n\nhttps://files.example/report.pdf"
+TOOLS = [
+    ("call_1", "PROBE_ECHO", TaskState.IN_PROGRESS),
+    ("call_1", "PROBE_ECHO", TaskState.COMPLETE),
+    ("call_2", "PROBE_FAIL", TaskState.IN_PROGRESS),
+    ("call_2", "PROBE_FAIL", TaskState.ERROR),
+]
+
+
+def list_tools(events: Sequence[AgentEvent]) -> list[tuple[str, str, TaskState]]:
+    return [(event.task_id, event.title, event.state) for event in events if isinstance(event, AgentTask)]
+
+
+@pytest.mark.parametrize("generation", ["A", "B", "C"])
+async def test_words_tools_and_files_come_in_their_order(
+    serve: Serve, http: httpx2.AsyncClient, generation: Any
+) -> None:
+    mesh = await serve(FakeMesh(generation=generation))
+    events = await hear(make_agent(http), make_connection(mesh), "[[talk]] Hi", final_only=False)
+    assert join(events) == TALK
+    assert list_tools(events) == TOOLS
+    assert [event for event in events if isinstance(event, AgentFile)] == [
+        AgentFile(name="file-1.png", mimetype="image/png", content=PICTURE)
+    ]
+    assert [type(event) for event in events[:3]] == [AgentText, AgentText, AgentTask]
+
+
+@pytest.mark.parametrize("generation", ["A", "B", "C"])
+async def test_what_mesh_has_not_heard_and_the_pictures_go_along_with_the_question(
+    serve: Serve, http: httpx2.AsyncClient, generation: Any
+) -> None:
+    mesh = await serve(FakeMesh(generation=generation))
+    background = AgentMessage(role="user", text="Ben: hello"), AgentMessage(role="assistant", text="Hello Ben.")
+    image = AgentImage(name="a.png", mimetype="image/png", content=b"abc")
+    answer = await ask(make_agent(http), make_connection(mesh), "Hi", background=background, images=[image])
+    assert answer == "Answer to: Hi"
+    (message,) = next(call.body["messages"] for call in mesh.calls if "messages" in call.body)
+    assert message["parts"] == [
+        {"type": "text", "text": "Ben: hello"},
+        {"type": "text", "text": "(You said:)\nHello Ben."},
+        {"type": "text", "text": "Hi"},
+        {"type": "file", "url": "data:image/png;base64,YWJj", "filename": "a.png", "mediaType": "image/png"},
+    ]
+
+
+# What an earlier run has left
+
+
+@pytest.mark.parametrize("final_only", [True, False])
+@pytest.mark.parametrize("generation", ["A", "B", "C"])
+async def test_answer_that_mesh_has_is_given_as_it_was_and_nothing_is_asked_again(
+    serve: Serve, http: httpx2.AsyncClient, generation: Any, *, final_only: bool
+) -> None:
+    mesh = await serve(FakeMesh(generation=generation))
+    connection = make_connection(mesh)
+    live = await hear(make_agent(http), connection, "[[talk]] Hi", final_only=final_only)
+    asked = count_questions(mesh)
+    # A pod that knows nothing of this Mesh.
+    again = await hear(make_agent(http), connection, "[[talk]] Hi", final_only=final_only, is_repeated=True)
+    assert count_questions(mesh) == asked == 1
+    assert join(again) == join(live)
+    assert list_tools(again) == list_tools(live)
+    assert [event for event in again if isinstance(event, AgentFile)] == [
+        event for event in live if isinstance(event, AgentFile)
+    ]
+
+
+@pytest.mark.parametrize("has_tail", [True, False])
+@pytest.mark.parametrize("generation", ["A", "B", "C"])
+async def test_run_that_goes_on_is_waited_for(
+    serve: Serve, http: httpx2.AsyncClient, generation: Any, *, has_tail: bool
+) -> None:
+    mesh = await serve(FakeMesh(generation=generation))
+    connection = make_connection(mesh)
+    with pytest.raises(AgentTimeoutError):
+        await ask(make_agent(http, idle_timeout_s=0.3), connection, "[[hangs]] Hi")
+    mesh.has_tail = has_tail
+    asked = count_questions(mesh)
+    looks = mesh.count_tools()["COLLECTION_THREADS_CREATE"]
+    outcome: list[str] = []
+
+    async def ask_again() -> None:
+        outcome.append(await ask(make_agent(http), connection, "[[hangs]] Hi", is_repeated=True, final_only=False))
+
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ask_again)
+            if has_tail:
+                posts = 2 if generation == "C" else 0
+                await mesh.wait_until(lambda: mesh.holding == 2 and mesh.count("/messages") >= posts)
+            else:
+                await mesh.wait_until(lambda: mesh.count_tools()["COLLECTION_THREADS_CREATE"] > looks + 4)
+            mesh.go_on(THREAD_ID, *text("Answer to: Hi")[2:], FINISH)
+            mesh.release.set()
+    assert outcome == ["Answer to: Hi"]
+    assert count_questions(mesh) == asked + (generation == "C")  # which takes a message id once
+
+
+@pytest.mark.parametrize("generation", ["A", "B"])
+async def test_run_that_failed_or_that_nobody_knows_is_asked_again(
+    serve: Serve, http: httpx2.AsyncClient, generation: Any
+) -> None:
+    mesh = await serve(FakeMesh(generation=generation))
+    connection = make_connection(mesh)
+    assert await ask(make_agent(http), connection, "Hi", is_repeated=True) == "Answer to: Hi"
+    with pytest.raises(AgentStreamBrokenError):
+        await ask(make_agent(http), connection, "[[error]] Yes", event_id="Ev2")
+    assert await ask(make_agent(http), connection, "Yes", event_id="Ev2", is_repeated=True) == "Answer to: Yes"
+    assert count_questions(mesh) == 3
+
+
+@pytest.mark.parametrize("generation", ["A", "B"])
+async def test_repeated_question_does_not_end_another_questions_run(
+    serve: Serve, http: httpx2.AsyncClient, generation: Any
+) -> None:
+    mesh = await serve(FakeMesh(generation=generation))
+    connection = make_connection(mesh)
+    with pytest.raises(AgentTimeoutError):
+        await ask(make_agent(http, idle_timeout_s=0.3), connection, "[[hangs]] First")
+    with pytest.raises(AgentUnavailableError, match="busy"):
+        await ask(make_agent(http), connection, "Second", event_id="Ev2", is_repeated=True)
+
+
+@pytest.mark.parametrize("generation", ["A", "B", "C"])
+async def test_thread_that_a_picture_has_spoiled_is_good_again(
+    serve: Serve, http: httpx2.AsyncClient, generation: Any
+) -> None:
+    mesh = await serve(FakeMesh(generation=generation, takes_files=False))
+    connection, agent = make_connection(mesh), make_agent(http)
+    image = AgentImage(name="a.png", mimetype="image/png", content=b"abc")
+    assert await ask(agent, connection, "Before", event_id="Ev0") == "Answer to: Before"
+    with pytest.raises(AgentStreamBrokenError):
+        await ask(agent, connection, "What is this?", images=[image])
+    if generation == "C":  # which keeps the question as it was asked first
+        with pytest.raises(AgentStreamBrokenError):
+            await ask(agent, connection, "What is this?", images=[image], is_repeated=True)
+    again = await ask(agent, connection, "What is this?", images=[image], is_repeated=True)
+    assert again.startswith("Answer to: What is this?\n\n(Pictures came")
+    assert await ask(agent, connection, "What is this?", images=[image], is_repeated=True) == again
+    # Later questions, also of pods that know nothing of it.
+    assert await ask(make_agent(http), connection, "After", event_id="Ev2") == "Answer to: After"
+    assert list(mesh.threads) == ([THREAD_ID, f"{THREAD_ID}-1"] if generation == "C" else [THREAD_ID])
+
+
+async def test_conversation_whose_threads_are_all_spoiled_is_refused(serve: Serve, http: httpx2.AsyncClient) -> None:
+    mesh = await serve(FakeMesh(generation="C", takes_files=False))
+    connection, agent = make_connection(mesh), make_agent(http)
+    image = AgentImage(name="a.png", mimetype="image/png", content=b"abc")
+    for number in range(10):
+        with pytest.raises(AgentStreamBrokenError):
+            await ask(agent, connection, "This?", event_id=f"Ev{number}", images=[image])
+    with pytest.raises(AgentRefusedError, match="spoiled"):
+        await ask(agent, connection, "And now?", event_id="Ev10")
+    await agent.cancel(connection, make_request("And now?"))
+    assert len(mesh.threads) == 5
+
+
+async def test_run_is_cancelled_in_the_thread_that_took_the_place_of_a_spoiled_one(
+    serve: Serve, http: httpx2.AsyncClient
+) -> None:
+    mesh = await serve(FakeMesh(generation="C", takes_files=False))
+    connection, agent = make_connection(mesh), make_agent(http, idle_timeout_s=0.5)
+    image = AgentImage(name="a.png", mimetype="image/png", content=b"abc")
+    for event_id in ("Ev1", "Ev2"):
+        with pytest.raises(AgentStreamBrokenError):
+            await ask(agent, connection, "This?", event_id=event_id, images=[image])
+    with pytest.raises(AgentTimeoutError):
+        await ask(agent, connection, "[[hangs]] Hi", event_id="Ev3")
+    await agent.cancel(connection, make_request("[[hangs]] Hi", event_id="Ev3"))
+    assert mesh.threads[f"{THREAD_ID}-1"].status == "failed"
+
+
+@pytest.mark.parametrize("generation", ["A", "B", "C"])
+async def test_question_with_a_picture_that_was_stopped_spoils_nothing(
+    serve: Serve, http: httpx2.AsyncClient, generation: Any
+) -> None:
+    mesh = await serve(FakeMesh(generation=generation))
+    connection, agent = make_connection(mesh), make_agent(http, idle_timeout_s=0.5)
+    image = AgentImage(name="a.png", mimetype="image/png", content=b"abc")
+    with pytest.raises(AgentTimeoutError):
+        await ask(agent, connection, "[[hangs]] This?", images=[image])
+    await agent.cancel(connection, make_request("[[hangs]] This?"))
+    for number in (2, 3):
+        assert await ask(agent, connection, "Hi", event_id=f"Ev{number}") == "Answer to: Hi"
+    assert list(mesh.threads) == [THREAD_ID]
+
+
+def count_questions(mesh: FakeMesh) -> int:
+    """Return how many times an agent was asked; A refuses the first attempt, which names no model."""
+    return sum(
+        call.body.keys() >= ({"messages", "models"} if mesh.generation == "A" else {"messages"}) for call in mesh.calls
+    )
+
+
+# Small tasks, and the end of a run
+
+
+@pytest.mark.parametrize("generation", ["A", "B", "C"])
+async def test_task_is_done_in_a_thread_that_is_deleted_then(
+    serve: Serve, http: httpx2.AsyncClient, generation: Any
+) -> None:
+    mesh = await serve(FakeMesh(generation=generation))
+    agent, connection = make_agent(http), make_connection(mesh)
+    with anyio.fail_after(10):
+        made = await agent.complete(connection, task_id="t1", instructions="Sum it up.", text="[[tool]] Much.")
+    assert made == "Answer to: Much."
+    assert mesh.threads == {}
+    system, question = next(call.body["messages"] for call in mesh.calls if "messages" in call.body)
+    assert (system["role"], system["parts"][0]["text"]) == ("system", "Sum it up.")
+    assert question["id"].startswith("task-")
+
+
+async def test_task_is_done_also_with_a_key_that_may_not_delete(serve: Serve, http: httpx2.AsyncClient) -> None:
+    mesh = await serve(FakeMesh(generation="C"))
+    may = [tool for tool in SELF_TOOLS if tool != "COLLECTION_THREADS_DELETE"]
+    key = Secret(mesh.issue_key(user_id="user_1", permissions={"self": may}))
+    connection = make_connection(mesh, mesh_api_key=key)
+    with anyio.fail_after(10):
+        made = await make_agent(http).complete(connection, task_id="t1", instructions="Sum it up.", text="Much.")
+    assert made == "Answer to: Much."
+    assert len(mesh.threads) == 1
+
+
+async def test_task_that_fails_is_an_agents_error_and_leaves_no_thread(serve: Serve, http: httpx2.AsyncClient) -> None:
+    mesh = await serve(FakeMesh(generation="B"))
+    with pytest.raises(AgentStreamBrokenError), anyio.fail_after(10):
+        await make_agent(http).complete(
+            make_connection(mesh), task_id="t1", instructions="Sum it up.", text="[[error]] Much."
+        )
+    assert mesh.threads == {}
+
+
+@pytest.mark.parametrize("generation", ["A", "B", "C"])
+async def test_run_that_nobody_wants_any_more_is_cancelled(
+    serve: Serve, http: httpx2.AsyncClient, generation: Any
+) -> None:
+    mesh, agent = await serve(FakeMesh(generation=generation)), make_agent(http, idle_timeout_s=0.3)
+    connection = make_connection(mesh)
+    with pytest.raises(AgentTimeoutError):
+        await ask(agent, connection, "[[hangs]] Hi")
+    await agent.cancel(connection, make_request("[[hangs]] Hi"))
+    assert mesh.threads[THREAD_ID].status == "failed"
+    assert mesh.count(f"/cancel/{THREAD_ID}") == 1
+    await agent.cancel(connection, make_request("Hi"))  # a second time there is nothing to end
+
+
+async def test_cancelling_that_mesh_refuses_is_an_agents_error(serve: Serve, http: httpx2.AsyncClient) -> None:
+    mesh = await serve(FakeMesh(generation="B"))
+    connection = make_connection(mesh)
+    mesh.faults.append(Response(status_code=404))
+    await make_agent(http).cancel(connection, make_request("Hi"))
+    mesh.faults.append(Response(status_code=403))
+    with pytest.raises(AgentRefusedError):
+        await make_agent(http).cancel(connection, make_request("Hi"))
 
 
 # Without a tail the thread is looked at

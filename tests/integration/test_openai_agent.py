@@ -27,7 +27,7 @@ from slack_mcp.core.errors import (
 from slack_mcp.core.ids import ChannelId, ConnectionId, EventId, Ts
 from slack_mcp.core.model import Connection
 from slack_mcp.core.secret import Secret
-from slack_mcp.ports.agent import AgentMessage, AgentRequest
+from slack_mcp.ports.agent import AgentImage, AgentMessage, AgentRequest, AgentText
 from slack_mcp.simulator.server import serve_app
 
 pytestmark = pytest.mark.anyio
@@ -85,7 +85,7 @@ def make_connection(connection_id: str = "conn_1", **fields: Any) -> Connection:
     )
 
 
-def make_request(question: str, *history: AgentMessage) -> AgentRequest:
+def make_request(question: str, *history: AgentMessage, **fields: Any) -> AgentRequest:
     return AgentRequest(
         event_id=EventId("Ev1"),
         channel_id=ChannelId("C1"),
@@ -93,12 +93,14 @@ def make_request(question: str, *history: AgentMessage) -> AgentRequest:
         user_id=None,
         question=question,
         history=history,
+        **fields,
     )
 
 
 async def ask(agent: OpenAiAgent, question: str, connection: Connection | None = None) -> list[str]:
     with anyio.fail_after(10):
-        return [piece async for piece in agent.stream_answer(connection or make_connection(), make_request(question))]
+        events = [event async for event in agent.stream_answer(connection or make_connection(), make_request(question))]
+    return [event.text for event in events if isinstance(event, AgentText)]
 
 
 async def test_answer_comes_in_pieces_as_the_model_writes(agent: OpenAiAgent) -> None:
@@ -107,10 +109,10 @@ async def test_answer_comes_in_pieces_as_the_model_writes(agent: OpenAiAgent) ->
     assert "".join(pieces) == "Answer to: Quantos são 😀?"
 
 
-async def test_prompt_history_and_question_are_sent_in_order(agent: OpenAiAgent, fake: FakeOpenAi) -> None:
+async def test_instructions_history_and_question_are_sent_in_order(agent: OpenAiAgent, fake: FakeOpenAi) -> None:
     said = AgentMessage(role="user", text="One?"), AgentMessage(role="assistant", text="One.")
-    connection = make_connection(system_prompt="Be brief.")
-    assert [piece async for piece in agent.stream_answer(connection, make_request("Two?", *said))]
+    request = make_request("Two?", *said, instructions="Be brief.")
+    assert [event async for event in agent.stream_answer(make_connection(), request)]
     ((bearer, headers, body),) = fake.requests
     assert bearer == KEY
     assert body == {
@@ -124,6 +126,60 @@ async def test_prompt_history_and_question_are_sent_in_order(agent: OpenAiAgent,
         ],
     }
     assert "conn_1" not in repr(headers)
+
+
+async def test_pictures_go_along_with_the_question(agent: OpenAiAgent, fake: FakeOpenAi) -> None:
+    image = AgentImage(name="a.png", mimetype="image/png", content=b"abc")
+    events = [event async for event in agent.stream_answer(make_connection(), make_request("What?", images=[image]))]
+    assert "".join(event.text for event in events if isinstance(event, AgentText)) == "Answer to: What?"
+    (message,) = fake.requests[0][2]["messages"]
+    assert message["content"] == [
+        {"type": "text", "text": "What?"},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,YWJj"}},
+    ]
+
+
+async def complete(agent: OpenAiAgent, text: str, connection: Connection | None = None) -> str:
+    with anyio.fail_after(10):
+        return await agent.complete(connection or make_connection(), task_id="t", instructions="Sum it up.", text=text)
+
+
+async def test_task_is_one_call_without_a_stream(agent: OpenAiAgent, fake: FakeOpenAi) -> None:
+    assert await complete(agent, "Much \ud83d text.", make_connection(model_id="model-9")) == "Answer to: Much ? text."
+    assert fake.requests[0][2] == {
+        "model": "model-9",
+        "messages": [
+            {"role": "system", "content": "Sum it up."},
+            {"role": "user", "content": "Much ? text."},
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        ("400", AgentRefusedError),
+        ("429", AgentRateLimitedError),
+        ("503", AgentUnavailableError),
+        ("deaf", AgentTimeoutError),
+        ("no-chunk", AgentStreamBrokenError),
+        ("no-choices", AgentStreamBrokenError),
+        ("ends", AgentStreamBrokenError),
+        ("huge", AgentStreamBrokenError),
+    ],
+)
+async def test_failed_task_is_one_of_the_agents_errors(
+    http: httpx2.AsyncClient, base_url: str, script: str, expected: type[AgentError]
+) -> None:
+    agent = make_agent(http, base_url, idle_timeout_s=0.5 if expected is AgentTimeoutError else 5.0)
+    with pytest.raises(expected) as caught:
+        await complete(agent, f"[[{script}]] SECRET")
+    assert "SECRET" not in str(caught.value)
+
+
+async def test_stopping_needs_no_word_to_the_model(agent: OpenAiAgent, fake: FakeOpenAi) -> None:
+    await agent.cancel(make_connection(), make_request("Hi"))
+    assert not fake.requests
 
 
 async def test_lone_surrogates_do_not_stop_a_question(agent: OpenAiAgent) -> None:
@@ -202,8 +258,8 @@ async def test_server_that_is_down_is_unavailable(http: httpx2.AsyncClient, fake
 
 
 async def test_cancellation_and_an_early_end_pass_and_leave_the_agent_usable(agent: OpenAiAgent) -> None:
-    async with aclosing(agent.stream_answer(make_connection(), make_request("First"))) as pieces:  # type: ignore[type-var]
-        assert await anext(pieces)
+    async with aclosing(agent.stream_answer(make_connection(), make_request("First"))) as events:  # type: ignore[type-var]
+        assert isinstance(await anext(events), AgentText)
     with anyio.move_on_after(0.3) as scope:
         await ask(agent, "[[hangs]] Second")
     assert scope.cancelled_caught

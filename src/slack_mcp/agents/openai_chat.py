@@ -1,14 +1,18 @@
 """The chat behind `agents.openai`; imports the SDK, so it is imported only where the extra is installed."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Generator
+import base64
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Sequence
 from contextlib import aclosing, contextmanager
 from typing import Final
 
 import anyio
 import openai
 from openai.types.chat import (
+    ChatCompletion,
     ChatCompletionAssistantMessageParam,
     ChatCompletionChunk,
+    ChatCompletionContentPartImageParam,
+    ChatCompletionContentPartTextParam,
     ChatCompletionMessageParam,
     ChatCompletionSystemMessageParam,
     ChatCompletionUserMessageParam,
@@ -25,7 +29,7 @@ from slack_mcp.core.errors import (
     AgentUnavailableError,
 )
 from slack_mcp.core.model import Connection
-from slack_mcp.ports.agent import AgentRequest
+from slack_mcp.ports.agent import AgentEvent, AgentImage, AgentRequest, AgentText
 from slack_mcp.protocol.retry_after import parse_retry_after
 
 _TIMED_OUT: Final = 408
@@ -36,7 +40,7 @@ _SERVER_ERROR: Final = 500
 class OpenAiAgent:
     """Asks a model with the thread's history; implements `ports.agent.Agent`. Made by `build_openai_agent`.
 
-    One key serves all tenants: it is the server's, and nothing of a connection goes along but its prompt and thread.
+    One key serves all tenants: it is the server's, and nothing of a connection goes along but what is asked for it.
     """
 
     def __init__(
@@ -47,23 +51,44 @@ class OpenAiAgent:
         self._idle_timeout_s = idle_timeout_s
         self._max_answer_chars = max_answer_chars
 
-    async def stream_answer(self, connection: Connection, request: AgentRequest) -> AsyncIterator[str]:
+    async def stream_answer(self, connection: Connection, request: AgentRequest) -> AsyncIterator[AgentEvent]:
         """Yield the answer as the model writes it.
 
         Raises:
             AgentError: one of its classes; AgentStreamBrokenError also when the model stopped without saying why.
         """
-        model = connection.model_id or self._default_model
-        if not model:
-            raise AgentNotConfiguredError("No model is chosen: name one in the connection's settings, or OPENAI_MODEL.")
+        model = self._choose_model(connection)
         with _as_agent_errors():
             with anyio.fail_after(self._idle_timeout_s):
                 stream = await self._client.chat.completions.create(
-                    model=model, messages=render_messages(connection, request), stream=True
+                    model=model, messages=render_messages(request), stream=True
                 )
             async with stream, aclosing(self._read(stream)) as pieces:
                 async for piece in pieces:
-                    yield piece
+                    yield AgentText(text=piece)
+
+    async def complete(self, connection: Connection, *, task_id: str, instructions: str, text: str) -> str:  # noqa: ARG002
+        """Return what the model makes of a text; raises AgentError."""
+        messages: list[ChatCompletionMessageParam] = [
+            ChatCompletionSystemMessageParam(role="system", content=_clean(instructions)),
+            ChatCompletionUserMessageParam(role="user", content=_clean(text)),
+        ]
+        model = self._choose_model(connection)
+        with _as_agent_errors(), anyio.fail_after(self._idle_timeout_s):
+            answer: object = await self._client.chat.completions.create(model=model, messages=messages)
+        made = _parse_completion(answer)
+        if len(made) > self._max_answer_chars:
+            raise AgentStreamBrokenError(f"The model's answer is longer than {self._max_answer_chars} characters.")
+        return made
+
+    async def cancel(self, connection: Connection, request: AgentRequest) -> None:
+        """Do nothing: a model stops when nobody listens any more."""
+
+    def _choose_model(self, connection: Connection) -> str:
+        model = connection.model_id or self._default_model
+        if not model:
+            raise AgentNotConfiguredError("No model is chosen: name one in the connection's settings, or OPENAI_MODEL.")
+        return model
 
     async def _read(self, chunks: AsyncIterator[ChatCompletionChunk]) -> AsyncGenerator[str, None]:
         chars, is_finished = 0, False
@@ -88,18 +113,33 @@ class OpenAiAgent:
             raise AgentStreamBrokenError("The connection to the model's server broke off.") from error
 
 
-def render_messages(connection: Connection, request: AgentRequest) -> list[ChatCompletionMessageParam]:
-    """Return the connection's prompt, the history and the question as the API wants them."""
+def render_messages(request: AgentRequest) -> list[ChatCompletionMessageParam]:
+    """Return the instructions, the history and the question as the API wants them."""
     messages: list[ChatCompletionMessageParam] = []
-    if connection.system_prompt:
-        messages.append(ChatCompletionSystemMessageParam(role="system", content=_clean(connection.system_prompt)))
+    if request.instructions:
+        messages.append(ChatCompletionSystemMessageParam(role="system", content=_clean(request.instructions)))
     for said in request.history:
         if said.role == "assistant":
             messages.append(ChatCompletionAssistantMessageParam(role="assistant", content=_clean(said.text)))
         else:
             messages.append(ChatCompletionUserMessageParam(role="user", content=_clean(said.text)))
-    messages.append(ChatCompletionUserMessageParam(role="user", content=_clean(request.question)))
+    messages.append(_render_question(_clean(request.question), request.images))
     return messages
+
+
+def _render_question(question: str, images: Sequence[AgentImage]) -> ChatCompletionUserMessageParam:
+    """Return the question; a plain text where nothing comes with it, for servers that know nothing else."""
+    if not images:
+        return ChatCompletionUserMessageParam(role="user", content=question)
+    pictures: list[ChatCompletionContentPartImageParam] = [
+        {
+            "type": "image_url",
+            "image_url": {"url": f"data:{image.mimetype};base64,{base64.b64encode(image.content).decode('ascii')}"},
+        }
+        for image in images
+    ]
+    words: ChatCompletionContentPartTextParam = {"type": "text", "text": question}
+    return ChatCompletionUserMessageParam(role="user", content=[words, *pictures])
 
 
 def _clean(text: str) -> str:
@@ -118,6 +158,16 @@ def _parse_chunk(chunk: object) -> tuple[str, str | None]:
         return "", None
     content: object = getattr(choice.delta, "content", None)
     return content if isinstance(content, str) else "", choice.finish_reason
+
+
+def _parse_completion(answer: object) -> str:
+    """Return the text of a whole answer; raises AgentStreamBrokenError for what is none."""
+    choices = answer.choices if isinstance(answer, ChatCompletion) else None
+    choice: object = choices[0] if isinstance(choices, list) and choices else None
+    content = getattr(getattr(choice, "message", None), "content", None)
+    if not isinstance(content, str):
+        raise AgentStreamBrokenError("The model's server sent something that is no chat completion.")
+    return content
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from slack_mcp.ports.mesh import MeshApiKey, MeshClaims
 MAX_KEY_NAME_CHARS: Final = 64  # a longer name is refused
 SELF_TOOLS: Final = (
     "COLLECTION_THREADS_CREATE",
+    "COLLECTION_THREADS_DELETE",
     "COLLECTION_THREAD_MESSAGES_LIST",
     "AI_PROVIDER_KEY_LIST",
     "AI_PROVIDERS_LIST_MODELS",

@@ -17,18 +17,21 @@ from contextlib import AsyncExitStack, aclosing
 from enum import StrEnum
 from typing import Any, Final
 
+import httpx2
 import structlog
 
-from slack_mcp.core.errors import AgentNotConfiguredError, AgentStreamBrokenError, MeshRefusedError, SlackMcpError
+from slack_mcp.core.errors import AgentNotConfiguredError, MeshRefusedError, SlackMcpError
 from slack_mcp.core.model import Connection
 from slack_mcp.mesh.access import MeshAccess, access_of
-from slack_mcp.mesh.streaming import is_event_stream, raise_for_refusal, read_chunks
-from slack_mcp.mesh.tail import Chunks, ThreadTail
+from slack_mcp.mesh.runs import RunStream
+from slack_mcp.mesh.streaming import raise_for_refusal
+from slack_mcp.mesh.tail import ThreadTail
 from slack_mcp.mesh.threads import MeshThreads
 from slack_mcp.mesh.transport import NOT_FOUND, MeshTransport
+from slack_mcp.mesh.waiting import Chunks
 from slack_mcp.ports.mesh import MeshTurn
 
-_BAD_REQUEST: Final = 400
+_CONFLICT: Final = 409
 _CREDENTIAL_PREFIX: Final = "aik_"
 
 _log = structlog.get_logger(__name__)
@@ -57,25 +60,22 @@ class Decopilot:
         self._transport = transport
         self._threads = MeshThreads(transport=transport)
         self._tail = ThreadTail(transport=transport, threads=self._threads, poll_s=poll_s)
+        self._runs = RunStream(transport=transport, threads=self._threads, poll_s=poll_s)
         self._memory_size = memory_size
         self._generations: OrderedDict[str, Generation] = OrderedDict()
 
     async def stream_turn(self, connection: Connection, turn: MeshTurn) -> AsyncGenerator[Mapping[str, Any], None]:
         """Ask, and yield the run's chunks as they come; see `ports.mesh.MeshAgents.stream_turn`.
 
-        Asked again with the same message id: C goes on with the run that there is, A and B put an end to it and start
-        afresh, with the question once in the history.
+        Asked again with the same message id: C goes on with the run that there is, and so do A and B when they are told
+        that it is a repetition; else these put an end to it and start afresh, with the question once in the history.
         """
         access = access_of(connection)
-        organization_url = access.get_organization_url()
-        if organization_url is None:
-            raise AgentNotConfiguredError(
-                "The slug of this connection's organization in Mesh is not known: save its configuration in Mesh again."
-            )
+        agents_url = _get_agents_url(access)
         await self._threads.ensure_thread(access, turn)
         async with AsyncExitStack() as stack:
             try:
-                opened = await self._open(connection, access, turn, f"{organization_url}/decopilot", stack)
+                opened = await self._open(connection, access, turn, agents_url, stack)
             except SlackMcpError:
                 # What was known of this Mesh may be why: the next question tries all ways again.
                 self._generations.pop(access.mesh_url, None)
@@ -83,39 +83,57 @@ class Decopilot:
             async for chunk in await stack.enter_async_context(aclosing(opened)):
                 yield chunk
 
+    async def cancel_turn(self, connection: Connection, turn: MeshTurn) -> None:
+        """End the run that answers the turn; see `ports.mesh.MeshAgents.cancel_turn`."""
+        access = access_of(connection)
+        agents_url = _get_agents_url(access)
+        thread_id = turn.thread_id
+        if self._generations.get(access.mesh_url) is Generation.C:
+            thread_id = await self._tail.find_thread(access, turn)
+        answer = await self._transport.post(access, f"{agents_url}/cancel/{thread_id}", {}, is_repeatable=True)
+        # Nothing is going on there any more, or never was.
+        if not httpx2.codes.is_success(answer.status) and answer.status not in {NOT_FOUND, _CONFLICT}:
+            raise_for_refusal(answer.status, answer.headers, answer.body)
+
+    async def delete_thread(self, connection: Connection, thread_id: str) -> None:
+        """Forget a thread; see `ports.mesh.MeshAgents.delete_thread`."""
+        await self._threads.delete_thread(access_of(connection), thread_id)
+
     async def _open(
         self, connection: Connection, access: MeshAccess, turn: MeshTurn, agents_url: str, stack: AsyncExitStack
     ) -> Chunks:
         known = self._generations.get(access.mesh_url)
-        body = _render_body(turn)
         for generation in sorted(Generation, key=lambda candidate: candidate is not known):
             if generation is Generation.C:
-                chunks = await self._tail.open(access, turn, body, agents_url=agents_url, stack=stack)
+                chunks = await self._tail.open(access, turn, agents_url=agents_url, stack=stack)
             else:
-                models = await self._find_models(connection, access, is_needed=generation is Generation.A)
-                request = body | models | {"thread_id": turn.thread_id}
-                chunks = await self._open_run(access, request, f"{agents_url}/stream", stack)
+                is_named = generation is Generation.A
+                chunks = await self._open_run(
+                    connection, access, turn, is_named=is_named, agents_url=agents_url, stack=stack
+                )
             if chunks is not None:
                 self._remember(access.mesh_url, generation)
                 return chunks
         raise MeshRefusedError("This Mesh, or this organization in it, has none of the ways to ask an agent.")
 
     async def _open_run(
-        self, access: MeshAccess, request: Mapping[str, Any], url: str, stack: AsyncExitStack
+        self,
+        connection: Connection,
+        access: MeshAccess,
+        turn: MeshTurn,
+        *,
+        is_named: bool,
+        agents_url: str,
+        stack: AsyncExitStack,
     ) -> Chunks | None:
-        """Ask by one POST and return its stream; None when this Mesh has no such endpoint, or wants `models` too."""
-        response = await stack.enter_async_context(self._transport.open_stream(access, "POST", url, request))
-        if response.status_code == NOT_FOUND:
-            await response.aclose()
-            return None
-        if not response.is_success:
-            reason = await self._transport.read(response)
-            if response.status_code == _BAD_REQUEST and b"models" in reason and "models" not in request:
-                return None
-            raise_for_refusal(response.status_code, response.headers, reason)
-        if not is_event_stream(response):
-            raise AgentStreamBrokenError("Mesh answered the question with something that is no stream.")
-        return read_chunks(response)
+        """Return the run's chunks; with `is_named` the model is named in any case."""
+        if turn.is_repeated:
+            recovered = await self._runs.recover(access, turn, agents_url=agents_url, stack=stack)
+            if not isinstance(recovered, MeshTurn):
+                return recovered
+            turn = recovered
+        models = await self._find_models(connection, access, is_needed=is_named)
+        return await self._runs.open(access, turn, models, agents_url=agents_url, stack=stack)
 
     async def _find_models(self, connection: Connection, access: MeshAccess, *, is_needed: bool) -> dict[str, Any]:
         """Return the `models` of the body: the connection's choice, else Mesh's first where one is needed."""
@@ -149,16 +167,14 @@ class Decopilot:
             self._generations.popitem(last=False)
 
 
-def _render_body(turn: MeshTurn) -> dict[str, Any]:
-    """Return the question in the form that all generations take: the newest refuses a key that it does not know."""
-    system = [] if not turn.system_prompt else [{"role": "system", "parts": [_text(turn.system_prompt)]}]
-    # The id makes a repeated question replace the first in the history of A and B.
-    question = {"id": turn.message_id, "role": "user", "parts": [_text(turn.question)]}
-    return {"messages": [*system, question], "agent": {"id": turn.agent_id}, "toolApprovalLevel": "auto"}
-
-
-def _text(text: str) -> dict[str, str]:
-    return {"type": "text", "text": text}
+def _get_agents_url(access: MeshAccess) -> str:
+    """Return the organization's `…/decopilot`; raises AgentNotConfiguredError."""
+    organization_url = access.get_organization_url()
+    if organization_url is None:
+        raise AgentNotConfiguredError(
+            "The slug of this connection's organization in Mesh is not known: save its configuration in Mesh again."
+        )
+    return f"{organization_url}/decopilot"
 
 
 def _render_models(credential_id: str, model_id: str) -> dict[str, Any]:

@@ -43,6 +43,14 @@ class WatchedAgents:
                 await _save(self._refusals.note_refusal, connection)
             raise
 
+    async def cancel_turn(self, connection: Connection, turn: MeshTurn) -> None:
+        """End the run that answers the turn; see `ports.mesh.MeshAgents.cancel_turn`."""
+        await self._agents.cancel_turn(connection, turn)
+
+    async def delete_thread(self, connection: Connection, thread_id: str) -> None:
+        """Forget a thread; see `ports.mesh.MeshAgents.delete_thread`."""
+        await self._agents.delete_thread(connection, thread_id)
+
 
 async def _save(save: Callable[[Connection], Awaitable[None]], connection: Connection) -> None:
     """Save what is known of the connection; a failure is no reason to keep an answer, or a refusal, back."""

@@ -5,45 +5,46 @@ opened before the message is posted, and a question that is asked again finds it
 Source: https://github.com/decocms/studio, `apps/api/src/api/routes/decopilot/routes.ts`.
 """
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import AsyncExitStack, aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-import anyio
 import httpx2
+import structlog
 
-from slack_mcp.core.errors import MeshUnavailableError
+from slack_mcp.core.errors import MeshRefusedError
 from slack_mcp.mesh.access import MeshAccess
+from slack_mcp.mesh.body import move, render_body
+from slack_mcp.mesh.standing import Standing, find_standing, is_spoiled, leave_out_failed
 from slack_mcp.mesh.streaming import is_event_stream, raise_for_refusal, read_chunks
-from slack_mcp.mesh.threads import FAILED, IN_PROGRESS, MeshThreads, find_answer
+from slack_mcp.mesh.threads import MeshThreads
 from slack_mcp.mesh.transport import NOT_FOUND, MeshTransport
+from slack_mcp.mesh.waiting import Chunks, poll, replay
 from slack_mcp.ports.mesh import MeshTurn
 from slack_mcp.protocol.agent_stream import DONE
 
-Chunks = AsyncGenerator[Mapping[str, Any], None]
-
+MAX_SPOILED: Final = 5
 _NO_CONTENT: Final = 204
 _METHOD_NOT_ALLOWED: Final = 405
-_STILL_WORKING: Final[Mapping[str, Any]] = {"type": "data-still-working"}
-_FAILED: Final[Mapping[str, Any]] = {"type": "error"}
-_FINISH: Final[Mapping[str, Any]] = {"type": "finish"}
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """Where a question stands in its thread.
+class _Tail:
+    """A thread whose tail is open.
 
     Attributes:
-        message_id: the id to post it with.
-        answer: what the agent has answered already, None when it has to be asked or waited for.
-        earlier_ids: the messages before it; a run that writes one of them is not this question's.
+        turn: the question as it is put in this thread.
+        messages: the thread's, listed after the tail was opened: what ends later is on the tail.
     """
 
-    message_id: str
-    answer: str | None
-    earlier_ids: AbstractSet[str]
+    response: httpx2.Response
+    turn: MeshTurn
+    messages: Sequence[Mapping[str, Any]]
+    status: str
 
 
 class ThreadTail:
@@ -61,14 +62,13 @@ class ThreadTail:
         self._poll_s = poll_s
 
     async def open(
-        self, access: MeshAccess, turn: MeshTurn, body: Mapping[str, Any], *, agents_url: str, stack: AsyncExitStack
+        self, access: MeshAccess, turn: MeshTurn, *, agents_url: str, stack: AsyncExitStack
     ) -> Chunks | None:
         """Ask, and return the run's chunks; None when this Mesh has no such endpoint.
 
         Args:
             access: the tenant's.
             turn: the question.
-            body: the question as Mesh wants it; its id is replaced.
             agents_url: the organization's `…/decopilot`.
             stack: closes what is opened here.
 
@@ -76,90 +76,66 @@ class ThreadTail:
             AgentRateLimitedError: 429.
             MeshApiError: one of its classes; unavailable also while the thread is busy with an earlier question.
         """
-        thread_url = f"{agents_url}/threads/{turn.thread_id}"
-        response = await stack.enter_async_context(self._transport.open_stream(access, "GET", f"{thread_url}/stream"))
-        if not await self._is_tail(response):
+        tail = await self._enter(access, turn, agents_url, stack)
+        if tail is None:
             return None
-        # After the tail is open: what ends before this look is listed, what ends after it is on the tail.
-        status = await self._threads.ensure_thread(access, turn)
-        messages = await self._threads.list_messages(access, turn.thread_id)
-        standing = find_standing(turn, messages, status)
-        if standing.answer is not None:
-            return _as_chunks(standing.answer)
-        answer = await self._transport.post(
-            access, f"{thread_url}/messages", _with_id(body, standing.message_id), is_repeatable=True
-        )
-        if not httpx2.codes.is_success(answer.status):
-            raise_for_refusal(answer.status, answer.headers, answer.body)
-        if response.status_code == _NO_CONTENT:
-            return self._poll(access, turn, standing.message_id)
-        return _read_run(response, standing.earlier_ids)
+        turn = tail.turn
+        standing = find_standing(turn, tail.messages, tail.status)
+        if standing.reply is not None:
+            return replay(standing.reply)
+        if not standing.is_running:
+            turn = leave_out_failed(turn, tail.messages)
+        await self._post(access, turn, standing, f"{agents_url}/threads/{turn.thread_id}/messages")
+        if tail.response.status_code == _NO_CONTENT:
+            return poll(self._threads, access, turn, standing.message_id, poll_s=self._poll_s)
+        return _read_run(tail.response, standing.earlier_ids)
+
+    async def find_thread(self, access: MeshAccess, turn: MeshTurn) -> str:
+        """Return the thread that the turn's question is put in; raises MeshApiError."""
+        for number in range(MAX_SPOILED):
+            placed = _place(turn, number)
+            status = await self._threads.ensure_thread(access, placed)
+            if not is_spoiled(await self._threads.list_messages(access, placed.thread_id), status):
+                return placed.thread_id
+        return turn.thread_id
+
+    async def _enter(self, access: MeshAccess, turn: MeshTurn, agents_url: str, stack: AsyncExitStack) -> _Tail | None:
+        """Return the first of the turn's threads that is good for something; None when Mesh has no such endpoint."""
+        for number in range(MAX_SPOILED):
+            placed = _place(turn, number)
+            if number:
+                await self._threads.ensure_thread(access, placed)
+            # What is opened for a spoiled thread is closed with its own stack.
+            async with AsyncExitStack() as own:
+                url = f"{agents_url}/threads/{placed.thread_id}/stream"
+                response = await own.enter_async_context(self._transport.open_stream(access, "GET", url))
+                if not await self._is_tail(response):
+                    return None
+                status = await self._threads.ensure_thread(access, placed)
+                messages = await self._threads.list_messages(access, placed.thread_id)
+                if not is_spoiled(messages, status):
+                    stack.push_async_callback(own.pop_all().aclose)
+                    return _Tail(response=response, turn=placed, messages=messages, status=status)
+                turn = replace(leave_out_failed(placed, messages), thread_id=turn.thread_id, message_id=turn.message_id)
+            _log.info("mesh.thread_spoiled", thread_id=placed.thread_id)
+        raise MeshRefusedError("This conversation's threads in Mesh are all spoiled by files that no model takes.")
 
     async def _is_tail(self, response: httpx2.Response) -> bool:
         if not response.is_success and response.status_code not in {NOT_FOUND, _METHOD_NOT_ALLOWED}:
             raise_for_refusal(response.status_code, response.headers, await self._transport.read(response))
-        if response.status_code == _NO_CONTENT or is_event_stream(response):
-            return True
-        await response.aclose()
-        return False
+        return response.status_code == _NO_CONTENT or is_event_stream(response)
 
-    async def _poll(self, access: MeshAccess, turn: MeshTurn, message_id: str) -> Chunks:
-        """Look for the answer until it is there; a chunk tells each time that the agent still works."""
-        answer, has_run = "", False
-        while not answer:
-            await anyio.sleep(self._poll_s)
-            status = await self._threads.ensure_thread(access, turn)
-            if status == IN_PROGRESS:
-                has_run = True
-                yield _STILL_WORKING
-                continue
-            answer = find_answer(await self._threads.list_messages(access, turn.thread_id), message_id)
-            if not answer and has_run and status == FAILED:
-                yield _FAILED
-        yield _text_chunk(answer)
-        yield _FINISH
+    async def _post(self, access: MeshAccess, turn: MeshTurn, standing: Standing, url: str) -> None:
+        body = render_body(turn)
+        body["messages"][-1]["id"] = standing.message_id
+        answer = await self._transport.post(access, url, body, is_repeatable=True)
+        if not httpx2.codes.is_success(answer.status):
+            raise_for_refusal(answer.status, answer.headers, answer.body)
 
 
-def find_standing(turn: MeshTurn, messages: Sequence[Mapping[str, Any]], status: str) -> Standing:
-    """Return where the turn's question stands.
-
-    Mesh takes a message id once: a question whose run failed is asked again under its id with a number behind.
-
-    Args:
-        turn: the question.
-        messages: the thread's, oldest first.
-        status: the thread's.
-
-    Raises:
-        MeshUnavailableError: the agent is busy with another question; its answer would be taken for this one's.
-    """
-    ids = [str(message.get("id")) for message in messages]
-    own = [i for i, known in enumerate(ids) if known == turn.message_id or known.startswith(f"{turn.message_id}-")]
-    if not own:
-        if status == IN_PROGRESS:
-            raise MeshUnavailableError("The agent is still busy with an earlier question of this thread.")
-        return Standing(message_id=turn.message_id, answer=None, earlier_ids=frozenset(ids))
-    earlier_ids = frozenset(ids[: own[-1]])
-    if status == IN_PROGRESS:
-        return Standing(message_id=ids[own[-1]], answer=None, earlier_ids=earlier_ids)
-    answer = find_answer(messages, ids[own[-1]]) if status != FAILED else ""
-    if answer:
-        return Standing(message_id=ids[own[-1]], answer=answer, earlier_ids=earlier_ids)
-    return Standing(message_id=f"{turn.message_id}-{len(own)}", answer=None, earlier_ids=frozenset(ids))
-
-
-def _with_id(body: Mapping[str, Any], message_id: str) -> Mapping[str, Any]:
-    *system, question = body["messages"]
-    return {**body, "messages": [*system, {**question, "id": message_id}]}
-
-
-def _text_chunk(text: str) -> Mapping[str, Any]:
-    return {"type": "text-delta", "id": "0", "delta": text}
-
-
-async def _as_chunks(answer: str) -> Chunks:
-    yield _text_chunk(answer)
-    yield _FINISH
+def _place(turn: MeshTurn, number: int) -> MeshTurn:
+    """Return the question in the thread that takes the place of so many spoiled ones."""
+    return turn if number == 0 else move(turn, f"{turn.thread_id}-{number}")
 
 
 async def _read_run(response: httpx2.Response, earlier_ids: AbstractSet[str]) -> Chunks:

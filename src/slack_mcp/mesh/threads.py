@@ -6,7 +6,6 @@ from typing import Any, Final
 from slack_mcp.mesh.access import MeshAccess
 from slack_mcp.mesh.transport import MeshTransport
 from slack_mcp.ports.mesh import MeshTurn
-from slack_mcp.protocol.agent_stream import extract_answer
 
 IN_PROGRESS: Final = "in_progress"
 FAILED: Final = "failed"
@@ -14,7 +13,7 @@ _NEWEST: Final = 100
 
 
 class MeshThreads:
-    """Makes and reads threads."""
+    """Makes, reads and deletes threads."""
 
     def __init__(self, *, transport: MeshTransport) -> None:
         self._transport = transport
@@ -51,17 +50,6 @@ class MeshThreads:
         # Some storage versions ignore the order that was asked for.
         return sorted(messages, key=lambda message: str(message.get("created_at")))
 
-
-def find_answer(messages: Sequence[Mapping[str, Any]], message_id: str) -> str:
-    """Return what the agent answered to this message, empty when it has not, or the message is not there."""
-    ids = [message.get("id") for message in messages]
-    if message_id not in ids:
-        return ""
-    answer = ""
-    for message in messages[ids.index(message_id) + 1 :]:
-        if message.get("role") == "user":
-            break
-        parts = message.get("parts")
-        if message.get("role") == "assistant" and isinstance(parts, list):
-            answer = extract_answer(parts) or answer
-    return answer
+    async def delete_thread(self, access: MeshAccess, thread_id: str) -> None:
+        """Delete a thread; raises MeshApiError."""
+        await self._transport.call_tool(access, "COLLECTION_THREADS_DELETE", {"id": thread_id}, is_repeatable=True)

@@ -8,7 +8,7 @@ from slack_mcp.core.errors import AgentNotConfiguredError
 from slack_mcp.core.ids import ChannelId, ConnectionId, EventId, Ts
 from slack_mcp.core.model import AgentBackend, Connection, ConnectionSettings
 from slack_mcp.core.secret import Secret
-from slack_mcp.ports.agent import Agent, AgentRequest
+from slack_mcp.ports.agent import Agent, AgentRequest, AgentText
 
 
 def make_connection(agent: AgentBackend | None) -> Connection:
@@ -50,4 +50,13 @@ async def test_echo_answers_with_the_question_unchanged() -> None:
     request = AgentRequest(
         event_id=EventId("Ev1"), channel_id=ChannelId("C1"), thread_ts=Ts("1.0"), user_id=None, question=" *hi* <@U1> "
     )
-    assert [piece async for piece in EchoAgent().stream_answer(make_connection(None), request)] == [" *hi* <@U1> "]
+    agent, connection = EchoAgent(), make_connection(None)
+    events = [event async for event in agent.stream_answer(connection, request)]
+    assert events == [AgentText(text=" *hi* <@U1> ")]
+    await agent.cancel(connection, request)
+
+
+@pytest.mark.anyio
+async def test_echo_is_no_model_and_makes_nothing_of_a_text() -> None:
+    made = await EchoAgent().complete(make_connection(None), task_id="t", instructions="Sum it up.", text="Much.")
+    assert made == ""

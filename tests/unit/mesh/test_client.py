@@ -67,6 +67,7 @@ async def test_key_is_made_for_the_needed_tools_and_the_bindings_and_nothing_els
     assert caller.permissions == {
         "self": [
             "COLLECTION_THREADS_CREATE",
+            "COLLECTION_THREADS_DELETE",
             "COLLECTION_THREAD_MESSAGES_LIST",
             "AI_PROVIDER_KEY_LIST",
             "AI_PROVIDERS_LIST_MODELS",

@@ -25,6 +25,7 @@ class Agents:
     def __init__(self, *script: Mapping[str, Any] | Exception) -> None:
         self.script = script
         self.is_closed = False
+        self.told: list[object] = []
 
     async def stream_turn(self, connection: Connection, turn: MeshTurn) -> AsyncGenerator[Mapping[str, Any], None]:
         assert turn is TURN
@@ -35,6 +36,12 @@ class Agents:
                 yield item
         finally:
             self.is_closed = True
+
+    async def cancel_turn(self, connection: Connection, turn: MeshTurn) -> None:
+        self.told.append(turn)
+
+    async def delete_thread(self, connection: Connection, thread_id: str) -> None:
+        self.told.append(thread_id)
 
 
 class Refusals:
@@ -114,3 +121,11 @@ async def test_closing_it_closes_what_it_watches() -> None:
     await anext(stream)
     await stream.aclose()
     assert agents.is_closed
+
+
+async def test_what_is_no_question_passes() -> None:
+    agents = Agents()
+    watched = WatchedAgents(agents=agents, refusals=Refusals())
+    await watched.cancel_turn(HEALTHY, TURN)
+    await watched.delete_thread(HEALTHY, "t")
+    assert agents.told == [TURN, "t"]
