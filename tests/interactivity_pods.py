@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+from bot_fakes import DeafNotes, FakeFiles, FreeLimits, NoTitles, PlainRequests
 from sqlalchemy import select
 from starlette.applications import Starlette
+from surface_fakes import ConnectionLanguages
 
 from slack_mcp.agents.echo import EchoAgent
 from slack_mcp.agents.registry import AgentRegistry
@@ -16,6 +18,7 @@ from slack_mcp.app.interactivity import Interactivity, open_interactivity
 from slack_mcp.app.server import HttpServer, bind, render_url
 from slack_mcp.bot.addressed import find_reason_to_skip
 from slack_mcp.bot.handler import BotHandler
+from slack_mcp.bot.present import AnswerButtons, Pace
 from slack_mcp.connections.directory import CachedDirectory
 from slack_mcp.core.clock import SystemClock
 from slack_mcp.core.ids import ChannelId, ConnectionId, PodId, TeamId, UserId
@@ -39,6 +42,7 @@ from slack_mcp.store.open import open_journal
 from slack_mcp.store.schema import events
 from slack_mcp.store.turns import SqlTurnStore
 from slack_mcp.store.url import DatabaseUrl, parse_database_url
+from slack_mcp.surfaces.buttons import render_feedback_block, render_stop_button
 from slack_mcp.web.forms import FormIntake
 from slack_mcp.web.intake import Intake
 from slack_mcp.web.webhook import Webhook
@@ -174,6 +178,7 @@ async def _open_pod(name: str, *, database: Database, api_url: str, clock: Movab
             directory=directory,
             slack=slack,
             slack_api_url=api_url,
+            languages=ConnectionLanguages(),
             verifier=verifier,
             journal=journal,
             submit=group_commit.submit,
@@ -185,7 +190,24 @@ async def _open_pod(name: str, *, database: Database, api_url: str, clock: Movab
     ):
         agents = AgentRegistry(agents={AgentBackend.ECHO: EchoAgent()}, default=AgentBackend.ECHO)
         turns = SqlTurnStore(database, sealer, clock=clock)
-        bot = BotHandler(turns=turns, slack=slack, agents=agents, clock=clock, turn_timeout_s=20.0)
+        languages = ConnectionLanguages()
+        bot = BotHandler(
+            turns=turns,
+            slack=slack,
+            drafts=slack.for_batch(),
+            agents=agents,
+            requests=PlainRequests(),
+            notes=DeafNotes(),
+            limits=FreeLimits(),
+            files=FakeFiles(),
+            titles=NoTitles(),
+            find_language=languages.find_language,
+            buttons=AnswerButtons(stop={"en": render_stop_button("en")}, rate={"en": render_feedback_block("en")}),
+            pace=Pace(),
+            pod_id=PodId(name),
+            clock=clock,
+            turn_timeout_s=20.0,
+        )
         dispatcher = Dispatcher(
             journal=journal,
             directory=directory,

@@ -65,7 +65,7 @@ async def test_a_command_that_slack_sends_twice_is_answered_once() -> None:
         texts = [each.text for each in world.workspace.find_channel(CHANNEL).messages.values()]
     # The signature holds the second in which it was made: more than one second is more than one command.
     assert len([text for text in texts if "asks: once?" in text]) == len(
-        {row for row in rows if row[0] == "app_mention"}
+        [row for row in rows if row[0] == "app_mention"]
     )
 
 

@@ -21,19 +21,18 @@ from slack_mcp.interactions.cards import (
     render_form,
 )
 from slack_mcp.interactions.desk import QuestionDesk
-from slack_mcp.interactions.places import is_elsewhere
-from slack_mcp.interactions.replies import Replies
-from slack_mcp.ports.interactions import InstantAnswer
+from slack_mcp.ports.interactions import InstantAnswer, PersonalReplies
 from slack_mcp.ports.questions import Question, QuestionState, QuestionStore
 from slack_mcp.ports.slack import SlackWebs
+from slack_mcp.ports.surfaces import Languages
 from slack_mcp.protocol.interactions import (
     BLOCK_ACTIONS,
-    BLOCK_SUGGESTION,
     VIEW_SUBMISSION,
     Interaction,
     parse_form,
 )
 from slack_mcp.protocol.mrkdwn import clean
+from slack_mcp.protocol.places import is_elsewhere
 
 # Slack closes its ear 3 s after the click, and the event has yet to be journalled.
 LOOK_TIMEOUT_S: Final = 0.7
@@ -42,33 +41,43 @@ _log = structlog.get_logger(__name__)
 
 
 class ClickHandler:
-    """Answers interactions: at once what has to be in the response, the rest from the journal.
+    """Answers clicks on questions and their forms: at once what has to be in the response, the rest from the journal.
 
-    See `ports.handler.EventHandler`.
+    See `interactions.route.InteractionHandler`.
 
     Args:
         desk: knows the questions.
         store: keeps the answers.
         replies: tells the person why an answer was not taken.
+        languages: in which language.
         forms: the Web API for opening a form, whose calls end within about 1.5 s.
     """
 
-    def __init__(self, *, desk: QuestionDesk, store: QuestionStore, replies: Replies, forms: SlackWebs) -> None:
+    def __init__(
+        self,
+        *,
+        desk: QuestionDesk,
+        store: QuestionStore,
+        replies: PersonalReplies,
+        languages: Languages,
+        forms: SlackWebs,
+    ) -> None:
         self._desk = desk
         self._store = store
         self._replies = replies
+        self._languages = languages
         self._forms = forms
+
+    def takes(self, interaction: Interaction) -> bool:
+        """Tell whether it is an answer to a question."""
+        return _is_form(interaction) or _is_click(interaction)
 
     async def answer_now(self, connection: Connection, interaction: Interaction) -> InstantAnswer:
         """Return what the response says; a form is opened here, because its trigger is good for 3 s only."""
-        if interaction.kind == BLOCK_SUGGESTION:  # of a menu that is none of ours: there is nothing to choose from
-            return InstantAnswer(body={"options": []}, is_journalled=False)
         if is_elsewhere(connection, interaction.team_id, interaction.enterprise_id):
             return InstantAnswer(skip_reason="other_workspace")
         if _is_form(interaction):
             return _check_form(connection, interaction)
-        if not _is_click(interaction):
-            return InstantAnswer(skip_reason="unknown_interaction")
         if interaction.action_id == FORM_ACTION and await self._open_form(connection, interaction):
             return InstantAnswer(skip_reason="form_opened")
         return InstantAnswer()
@@ -80,7 +89,7 @@ class ClickHandler:
             SlackMcpError: the answer, or what is to be said, may be taken later.
         """
         form = _parse(event)
-        if form is None or not (_is_form(form) or _is_click(form)):
+        if form is None or not self.takes(form):
             return _skip("unknown_interaction")
         if is_elsewhere(connection, form.team_id, form.enterprise_id):
             return _skip("other_workspace")
@@ -169,10 +178,11 @@ class ClickHandler:
         question: Question | None = None,
         **values: str,
     ) -> None:
+        language = await self._languages.find_language(connection, form.user_id)
         await self._replies.tell(
             connection,
             event,
-            render_sentence(connection.settings.language, sentence, **values),
+            render_sentence(language, sentence, **values),
             user_id=form.user_id,
             channel_id=form.channel_id or (None if question is None else question.channel_id),
             response_url=form.response_url,

@@ -4,27 +4,27 @@ A question becomes a thread: its root names who asked, and a mention of the bot 
 is answered like any other mention, with everything that this means for retries and for the memory of the thread.
 """
 
-import json
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
 from slack_mcp.catalogue import Sentence, render_sentence
 from slack_mcp.core.errors import MalformedBodyError, MissingScopeError, SlackMcpError, SlackRefusedError
-from slack_mcp.core.ids import EventId, Ts
-from slack_mcp.core.model import AgentBackend, Claim, Connection, Delivery, EventState, JournalledEvent, Outcome
+from slack_mcp.core.ids import Ts
+from slack_mcp.core.model import AgentBackend, Claim, Connection, EventState, JournalledEvent, Outcome
+from slack_mcp.interactions.asking import MAX_QUESTION_CHARS, REFUSALS, find_refusal_of_asker, make_mention
 from slack_mcp.interactions.marks import find_marked
-from slack_mcp.interactions.places import is_elsewhere
-from slack_mcp.interactions.replies import Replies
-from slack_mcp.ports.interactions import ConversationMemory
+from slack_mcp.ports.interactions import ConversationMemory, PersonalReplies
 from slack_mcp.ports.slack import SlackWebs
 from slack_mcp.ports.store import Journal
+from slack_mcp.ports.surfaces import Languages
 from slack_mcp.protocol.interactions import SlashCommand, parse_form
 from slack_mcp.protocol.mrkdwn import clean, escape, unescape
+from slack_mcp.protocol.places import is_elsewhere
+from slack_mcp.protocol.speaking import Refusal
 
 METADATA_TYPE: Final = "slack_mcp_command"
-MAX_QUESTION_CHARS: Final = 30_000  # of the 40 000 that a message takes, escaped
 
 _log = structlog.get_logger(__name__)
 
@@ -38,6 +38,7 @@ class CommandHandler:
         wake: called after it was journalled.
         memory: forgets.
         replies: tells the person.
+        languages: in which language.
         default_agent: who answers for a connection that chose nobody.
         version: of this service.
     """
@@ -49,7 +50,8 @@ class CommandHandler:
         journal: Journal,
         wake: Callable[[], None],
         memory: ConversationMemory,
-        replies: Replies,
+        replies: PersonalReplies,
+        languages: Languages,
         default_agent: AgentBackend | None,
         version: str,
     ) -> None:
@@ -58,6 +60,7 @@ class CommandHandler:
         self._wake = wake
         self._memory = memory
         self._replies = replies
+        self._languages = languages
         self._default_agent = default_agent
         self._version = version
 
@@ -102,17 +105,33 @@ class CommandHandler:
         if not question:
             await self._tell(connection, event, command, Sentence.COMMAND_NO_QUESTION, command=_name(command))
             return Outcome(state=EventState.DONE, reason="no_question")
-        allowed = connection.settings.allowed_channels
-        if allowed and command.channel_id not in allowed and not command.channel_id.startswith("D"):
-            await self._tell(connection, event, command, Sentence.COMMAND_CHANNEL_NOT_ALLOWED)
-            return Outcome(state=EventState.DONE, reason="channel_not_allowed")
+        try:
+            refusal = await find_refusal_of_asker(self._slack, connection, command.channel_id, command.user_id)
+        except MissingScopeError as error:
+            scopes = escape(clean(error.needed))
+            await self._tell(connection, event, command, Sentence.COMMAND_EXTERNAL_UNKNOWN, scopes=scopes)
+            return Outcome(state=EventState.DONE, reason=str(Refusal.EXTERNAL_NOT_ALLOWED))
+        if refusal is not None:
+            await self._tell(connection, event, command, REFUSALS[refusal])
+            return Outcome(state=EventState.DONE, reason=str(refusal))
         try:
             root = await self._post_root(connection, event, command, question)
         except (SlackRefusedError, MissingScopeError) as error:
             _log.info("command.refused", connection_id=connection.connection_id, error=error.slack_error)
             await self._tell(connection, event, command, Sentence.COMMAND_CANNOT_WRITE)
             return Outcome(state=EventState.DONE, reason="cannot_write")
-        (is_new,) = await self._journal.append([_make_mention(connection, event, command, question, root)])
+        mention = make_mention(
+            connection,
+            event,
+            channel_id=command.channel_id,
+            user_id=command.user_id,
+            question=question,
+            ts=root,
+            thread_ts=None,
+            team_id=command.team_id or command.enterprise_id,
+            api_app_id=command.api_app_id,
+        )
+        (is_new,) = await self._journal.append([mention])
         if is_new:
             self._wake()
         return Outcome(state=EventState.DONE, reason="command_ask")
@@ -128,12 +147,13 @@ class CommandHandler:
             found = await find_marked(web, connection, command.channel_id, mark, thread_ts=None, since_s=since_s)
             if found is not None:
                 return found
+        language = await self._languages.find_language(connection, command.user_id)
         answer = await web.write(
             "chat.postMessage",
             channel=command.channel_id,
             # Shown as it was typed: what is asked through the bot must not call everybody.
             text=render_sentence(
-                connection.settings.language,
+                language,
                 Sentence.COMMAND_QUESTION,
                 person=f"<@{command.user_id}>",
                 question=escape(clean(unescape(question[:MAX_QUESTION_CHARS]))),
@@ -169,10 +189,11 @@ class CommandHandler:
         /,
         **values: str,
     ) -> None:
+        language = await self._languages.find_language(connection, command.user_id)
         await self._replies.tell(
             connection,
             event,
-            render_sentence(connection.settings.language, sentence, **values),
+            render_sentence(language, sentence, **values),
             user_id=command.user_id,
             channel_id=command.channel_id,
             response_url=command.response_url,
@@ -189,33 +210,3 @@ def _parse(event: JournalledEvent) -> SlashCommand | None:
 
 def _name(command: SlashCommand) -> str:
     return escape(clean(command.command)).replace("`", "")
-
-
-def _make_mention(
-    connection: Connection, event: JournalledEvent, command: SlashCommand, question: str, root: Ts
-) -> Delivery:
-    """Return the event that Slack would send, had the person written the thread's root."""
-    mention = f"<@{connection.bot_user_id}> " if connection.bot_user_id else ""
-    event_id = EventId(f"{event.event_id}-ask")
-    inner: dict[str, Any] = {
-        "type": "app_mention",
-        "channel": command.channel_id,
-        "channel_type": "im" if command.channel_id.startswith("D") else "channel",
-        "user": command.user_id,
-        "text": clean(mention + question),
-        "ts": root,
-    }
-    envelope = {
-        "type": "event_callback",
-        "team_id": command.team_id or command.enterprise_id,
-        "api_app_id": command.api_app_id,
-        "event_id": event_id,
-        "event": inner,
-    }
-    return Delivery(
-        connection_id=connection.connection_id,
-        event_id=event_id,
-        lane=f"{command.channel_id}:{root}",
-        event_type="app_mention",
-        payload=json.dumps(envelope).encode(),
-    )

@@ -75,6 +75,10 @@ class QuestionDesk:
             if not waiting:
                 self._waiting.pop(connection.connection_id, None)
 
+    async def use_answer(self, connection: Connection, question_id: str) -> bool:
+        """Tell whether the caller is to act upon the answer; see the port."""
+        return await self._store.use_answer(connection.connection_id, question_id)
+
     async def _wait(self, connection: Connection, question_id: str, wait_s: float) -> Question:
         until_s = anyio.current_time() + wait_s
         while True:

@@ -1,7 +1,7 @@
 """What Slack says of names: one channel or person, or a page of the workspace's list."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from slack_mcp.core.model import Connection
@@ -22,6 +22,7 @@ class Known:
         shown: the name that Slack shows; empty where there is none, as for a direct message.
         names: those by which it is found, casefolded; none for somebody who was deactivated.
         email: casefolded; empty where the token may not see it.
+        locale: of a person's Slack, such as `pt-BR`; None where nobody asked for it, empty where Slack does not say.
         is_archived: of a channel.
     """
 
@@ -29,6 +30,7 @@ class Known:
     shown: str
     names: frozenset[str] = frozenset()
     email: str = ""
+    locale: str | None = None
     is_archived: bool = False
 
 
@@ -54,7 +56,7 @@ async def fetch_page(api: SlackWeb, connection: Connection, kind: NameKind, curs
         )
         entries = [read_channel(each) for each in _list(answer, "channels")]
     else:
-        answer = await api.read("users.list", limit=PAGE, cursor=cursor)
+        answer = await api.read("users.list", limit=PAGE, cursor=cursor, include_locale=True)
         entries = [read_user(each) for each in _list(answer, "members")]
     return [each for each in entries if each is not None], get_cursor(answer)
 
@@ -69,7 +71,9 @@ async def fetch_one(api: SlackWeb, kind: NameKind, of_id: str) -> Known | None:
     if of_id.startswith("B"):
         name = text((await api.read("bots.info", bot=of_id)).get("bot"), "name")
         return Known(id=of_id, shown=name)
-    return read_user((await api.read("users.info", user=of_id)).get("user"))
+    user = (await api.read("users.info", user=of_id, include_locale=True)).get("user")
+    known = read_user(user)
+    return None if known is None else replace(known, locale=known.locale or "")
 
 
 async def fetch_by_email(api: SlackWeb, email: str) -> Known | None:
@@ -105,6 +109,7 @@ def read_user(user: Any) -> Known | None:
         shown=display or real or handle,
         names=names if is_here else frozenset(),
         email=text(profile, "email").casefold() if is_here else "",
+        locale=text(user, "locale") or None,
     )
 
 

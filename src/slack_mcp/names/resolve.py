@@ -101,6 +101,19 @@ class CachedNames:
         """Return the channels' names that could be found, by id."""
         return await self._find_names(connection, NameKind.CHANNEL, channel_ids)
 
+    async def find_locale(self, connection: Connection, user_id: UserId) -> str:
+        """Return the locale of a person's Slack, such as `pt-BR`; empty where Slack does not say.
+
+        Raises:
+            SlackApiError: Slack had to be asked, and did not answer.
+        """
+        if self._kept.is_missing(connection.connection_id, NameKind.USER, user_id):
+            return ""
+        known = self._kept.get(connection.connection_id, NameKind.USER, user_id)
+        if known is None or known.locale is None:
+            known = await self._fetch(connection, NameKind.USER, user_id)
+        return "" if known is None else known.locale or ""
+
     async def suggest(self, connection: Connection, kind: NameKind, text: str, *, limit: int) -> Suggestions:
         """Return the names that begin with the text, then those that hold it; raises SlackApiError."""
         key = (connection.connection_id, kind)
