@@ -108,6 +108,9 @@ class NoThreads:
     ) -> Sequence[Turn]:
         return ()
 
+    async def load_answering(self, connection_id: ConnectionId) -> Sequence[Turn]:
+        return ()
+
     async def load_generation(self, connection_id: ConnectionId, channel_id: ChannelId, thread_ts: Ts) -> int:
         return 0
 

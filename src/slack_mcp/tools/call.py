@@ -5,8 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from pydantic import BaseModel
+
 from slack_mcp.connections.configure import Configurator
 from slack_mcp.core.clock import Clock
+from slack_mcp.core.errors import ForbiddenError
 from slack_mcp.core.ids import ChannelId, UserId
 from slack_mcp.core.model import Access, Connection
 from slack_mcp.ports.audit import AuditLog
@@ -15,6 +18,7 @@ from slack_mcp.ports.names import NameAnnouncer, Names
 from slack_mcp.ports.questions import Questions
 from slack_mcp.ports.slack import SlackFile, SlackWeb, SlackWebs
 from slack_mcp.ports.threads import ThreadMemory
+from slack_mcp.tools.approvals import WAIT_S, Approvals, Write
 from slack_mcp.tools.caller import Caller, Principal
 from slack_mcp.tools.policy import check_write
 from slack_mcp.triggers.configure import MeshTriggers
@@ -43,6 +47,7 @@ class Services:
         public_url: where Slack reaches this service, None when the operator did not say.
         questions: asks people; None where no click can come in.
         announcer: tells every pod what is not to be believed any more; None where nothing is kept that others change.
+        approval_wait_s: seconds that a call waits for a person's approval, where it needs one.
     """
 
     configurator: Configurator | None
@@ -56,6 +61,7 @@ class Services:
     triggers: MeshTriggers | None = None
     questions: Questions | None = None
     announcer: NameAnnouncer | None = None
+    approval_wait_s: float = WAIT_S
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,6 +74,8 @@ class Call:
         principal, connection: known for every tool but those for apps.
         targets: what was written to so far, or was not to be, for the audit: ids, never text.
         tools: all that there are, for a tool that tells of them.
+        arguments: as the tool takes them.
+        is_approved: a person has let the call write outside of the thread that the bot is answering in.
     """
 
     services: Services
@@ -77,6 +85,8 @@ class Call:
     identity: tuple[Principal, Connection] | None = None
     targets: list[str] = field(default_factory=list)
     tools: Sequence[Any] = ()
+    arguments: BaseModel | None = None
+    is_approved: bool = False
 
     @property
     def principal(self) -> Principal:
@@ -97,6 +107,51 @@ class Call:
     def user(self) -> SlackWeb:
         """The Web API with the connection's user token; raises UserTokenMissingError."""
         return CheckedSlack(self, self.services.slack.open_as_user(self.connection))
+
+    @property
+    def asker(self) -> SlackWeb:
+        """The Web API of the bot for a question to people, which waits for no other answer of theirs."""
+        return CheckedSlack(self, self.services.slack.open(self.connection), is_question=True)
+
+    async def check_write(self, method: str, arguments: dict[str, Any]) -> None:
+        """Return when the connection's policy lets a Web API call write, once a person has approved what needs it.
+
+        Raises:
+            ForbiddenError: it does not, or a person said no.
+            ApprovalPendingError: a person has not said anything yet.
+            SlackApiError, StoreError: it could not be found out.
+        """
+        policy = self.connection.settings.tools
+        check_write(policy, arguments)
+        if policy.approve_outside_thread and not self.is_approved:
+            self.is_approved = await self._require_approval(method, arguments)
+
+    async def _require_approval(self, method: str, arguments: dict[str, Any]) -> bool:
+        services = self.services
+        if services.questions is None:
+            raise ForbiddenError(
+                "This connection's policy lets tools write only what somebody approves with a click, and no click can "
+                "come in here."
+            )
+        approvals = Approvals(
+            threads=services.threads,
+            questions=services.questions,
+            names=services.names,
+            audit=services.audit,
+            clock=services.clock,
+            wait_s=services.approval_wait_s,
+        )
+        given = self.arguments
+        write = Write(
+            connection=self.connection,
+            actor=self.principal.subject,
+            tool=self.tool,
+            given={} if given is None else given.model_dump(mode="json"),
+            shown={} if given is None else given.model_dump(mode="json", exclude_defaults=True),
+            method=method,
+            target=arguments,
+        )
+        return await approvals.require(write, web=services.slack.open(self.connection))
 
     async def resolve_channel(self, text: str, *, as_user: bool = False) -> ChannelId:
         """Return the conversation that is meant by an id, `#name`, or a link; for a person, the direct message.
@@ -131,12 +186,14 @@ class CheckedSlack:
 
     Args:
         may_open: whether a tool that only reads may open a direct message, to read it.
+        is_question: whether what is written asks people something, and is not itself asked about.
     """
 
-    def __init__(self, call: Call, api: SlackWeb, *, may_open: bool = False) -> None:
+    def __init__(self, call: Call, api: SlackWeb, *, may_open: bool = False, is_question: bool = False) -> None:
         self._call = call
         self._api = api
         self._may_open = may_open
+        self._is_question = is_question
 
     async def read(self, method: str, **arguments: Any) -> Mapping[str, Any]:
         """Return the answer of a method that changes nothing."""
@@ -146,7 +203,8 @@ class CheckedSlack:
         """Return the answer of a method that changes something.
 
         Raises:
-            ForbiddenError: the policy does not let the tools write there.
+            ForbiddenError: the policy does not let the tools write there, or a person does not.
+            ApprovalPendingError: a person has not said anything yet.
         """
         call = self._call
         if method in _CHANGES_NOTHING:
@@ -156,7 +214,10 @@ class CheckedSlack:
         if call.access is Access.READ:
             raise RuntimeError(f"{call.tool} says that it only reads, and calls {method}")
         call.targets.append(_render_target(method, arguments))
-        check_write(call.connection.settings.tools, arguments)
+        if self._is_question:
+            check_write(call.connection.settings.tools, arguments)
+        else:
+            await call.check_write(method, arguments)
         return await self._api.write(method, **arguments)
 
     async def upload(self, upload_url: str, content: bytes) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from pydantic import ConfigDict, Field
 
-from slack_mcp.connections.state import render_state_schema
+from slack_mcp.connections.form import render_state_schema
 from slack_mcp.core.errors import ForbiddenError
 from slack_mcp.core.model import Access
 from slack_mcp.tools.call import Call

@@ -42,6 +42,10 @@ TABLE: Final[Mapping[type[SlackMcpError], Row]] = MappingProxyType(
             "Fill in and save the connection's settings in Mesh.", "This connection is not configured yet."
         ),
         errors.UserTokenMissingError: Row("Add a user token to the connection's settings, or do without this."),
+        errors.ApprovalPendingError: Row(
+            "Say that you wait for the click. The same call with the same arguments goes on after it; do not try "
+            "another way."
+        ),
         errors.ConflictError: Row("Read the current state and decide again."),
         errors.SignatureMissingError: Row(OPERATOR, _NO_DELIVERY),
         errors.SignatureMismatchError: Row(OPERATOR, _NO_DELIVERY),

@@ -92,7 +92,7 @@ async def _ask(call: Call, arguments: AskHumanArguments) -> QuestionResult:
         request_id=arguments.request_id,
         asked_by=call.principal.subject,
     )
-    question = await questions.ask(call.connection, request, through=call.bot)
+    question = await questions.ask(call.connection, request, through=call.asker)
     if arguments.wait_s:
         question = await questions.fetch(call.connection, question.question_id, wait_s=arguments.wait_s)
     return _render(question)

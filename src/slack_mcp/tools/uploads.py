@@ -15,7 +15,6 @@ from slack_mcp.tools.call import Call
 from slack_mcp.tools.fields import ChannelText, ThreadTs
 from slack_mcp.tools.file_fields import find_shares
 from slack_mcp.tools.needs import Needs
-from slack_mcp.tools.policy import check_write
 from slack_mcp.tools.posting import MAX_TEXT_CHARS, check_mentions
 from slack_mcp.tools.previews import check_comment
 from slack_mcp.tools.tool import Arguments, Result, Tool
@@ -63,7 +62,7 @@ async def _upload(call: Call, arguments: UploadArguments) -> UploadResult:
     _check_comment(arguments)
     channel_id = None if arguments.channel is None else await call.resolve_channel(arguments.channel)
     # Asked before the bytes are sent, and again when the file is shown.
-    check_write(call.connection.settings.tools, {"channel": channel_id})
+    await call.check_write("files.completeUploadExternal", {"channel_id": channel_id, "thread_ts": arguments.thread_ts})
     ticket = await _announce(call, arguments, len(content))
     file_id = str(ticket["file_id"])
     await call.bot.upload(str(ticket["upload_url"]), content)

@@ -31,6 +31,7 @@ WRITTEN_FOR_THE_CALLER = {
     errors.InvalidInputError,
     errors.UnauthenticatedError,
     errors.ForbiddenError,
+    errors.ApprovalPendingError,
     errors.ConflictError,
     errors.AgentNotConfiguredError,
 }
