@@ -20,6 +20,7 @@ from bench.directory import measure_changes, measure_directory
 from bench.errors import BenchError
 from bench.report import Row, describe_machine, render_machine, render_table
 from bench.tools import ToolPlan, measure_tools
+from bench.turns import measure_turns
 from bench.work import measure_drain, measure_pickup
 from bench.world import World, open_world
 from slack_mcp.core.errors import SlackMcpError
@@ -35,7 +36,7 @@ FAILURES: Final = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
 )
-NAMES: Final = ("acks", "tools", "directory", "changes", "pickup", "drain")
+NAMES: Final = ("acks", "tools", "directory", "changes", "pickup", "drain", "turns")
 
 
 def main() -> int:
@@ -112,6 +113,7 @@ def make_measurements(options: argparse.Namespace) -> dict[str, Callable[[World]
         "changes": lambda world: measure_changes(world, changes=30 if quick else 60),
         "pickup": lambda world: measure_pickup(world, events=10 if quick else 30),
         "drain": lambda world: measure_drain(world, events=2_000 if quick else 10_000),
+        "turns": lambda world: measure_turns(world, turns=1_000 if quick else 5_000, singles=20 if quick else 60),
     }
 
 

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 import anyio
@@ -20,6 +21,8 @@ from slack_mcp.protocol.events import EventCallback, get_lane, parse_envelope
 from slack_mcp.settings import Settings
 from slack_mcp.simulator.signing import sign
 from slack_mcp.store.open import open_journal
+
+MakeEvent = Callable[[Tenant, str, int], dict[str, Any]]
 
 CHANNEL: Final = "CBENCH0"
 IDLE_S: Final = 0.1
@@ -72,7 +75,7 @@ def measure_drain(world: World, *, events: int) -> list[Row]:
     rows = []
     for name, dialect in DATABASES.items():
         deployment = world.deploy(dialect, name="drain")
-        anyio.run(_fill_journal, deployment.get_settings(), world.tenants, events)
+        anyio.run(fill_journal, deployment.get_settings(), world.tenants, events, make_event)
         with world.serve(deployment):
             deployment.wait_until_drained()
         # First to last outcome, by the database's clock: without the start of the process.
@@ -81,19 +84,19 @@ def measure_drain(world: World, *, events: int) -> list[Row]:
     return rows
 
 
-async def _fill_journal(settings: Settings, tenants: list[Tenant], events: int) -> None:
-    """Journal events as a pod does, while none runs."""
+async def fill_journal(settings: Settings, tenants: list[Tenant], events: int, make: MakeEvent) -> None:
+    """Journal events as a pod does, while none runs; `make` makes the envelope of each."""
     clock = SystemClock()
     async with open_store(settings) as database:
         journal = open_journal(database, make_sealer(settings), PodId("bench"), clock=clock)
         for first in range(0, events, BATCH):
             numbers = range(first, min(first + BATCH, events))
-            await journal.append([make_delivery(tenants[number % len(tenants)], number) for number in numbers])
+            await journal.append([make_delivery(tenants[number % len(tenants)], number, make) for number in numbers])
 
 
-def make_delivery(tenant: Tenant, number: int) -> Delivery:
-    """Return a message that is not for the bot, as the webhook hands it to the journal."""
-    body = json.dumps(make_event(tenant, f"EvDRAIN{number}", number)).encode()
+def make_delivery(tenant: Tenant, number: int, make: MakeEvent) -> Delivery:
+    """Return an event as the webhook hands it to the journal."""
+    body = json.dumps(make(tenant, f"EvDRAIN{number}", number)).encode()
     envelope = parse_envelope(body)
     assert isinstance(envelope, EventCallback)
     return Delivery(

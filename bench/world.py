@@ -21,7 +21,7 @@ from bench.postgres import Postgres, run_postgres
 from bench.processes import HOST, Child, run_child
 from slack_mcp.app import open_admin
 from slack_mcp.core.ids import ConnectionId
-from slack_mcp.core.model import Connection
+from slack_mcp.core.model import Connection, ConnectionSettings, Speaking
 from slack_mcp.core.secret import Secret
 from slack_mcp.settings import Settings
 
@@ -155,6 +155,8 @@ def make_connection(tenant: Tenant) -> Connection:
         mesh_url="",
         bot_token=Secret(get_token(tenant)),
         signing_secret=Secret(tenant.secret),
+        # One person asks all the questions.
+        settings=ConnectionSettings(speaking=Speaking(user_per_min=0, channel_per_min=0)),
     )
 
 

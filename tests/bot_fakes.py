@@ -5,12 +5,21 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
+import anyio
+from stepping_clock import SteppingClock
+
+from slack_mcp.bot.addressed import Addressed, SkipReason
+from slack_mcp.bot.ask import Asked
+from slack_mcp.bot.handler import BotHandler, Limits, Requests
+from slack_mcp.bot.present import AnswerButtons, Pace
 from slack_mcp.core.errors import LeaseLostError, SlackRefusedError
-from slack_mcp.core.ids import ChannelId, ConnectionId, EventId, Ts
+from slack_mcp.core.ids import ChannelId, ConnectionId, EventId, PodId, TeamId, Ts, UserId
 from slack_mcp.core.model import Claim, Connection, ConnectionSettings, JournalledEvent, Turn, TurnState
 from slack_mcp.core.secret import Secret
-from slack_mcp.ports.agent import Agent, AgentRequest
-from slack_mcp.ports.slack import SlackIdentity, SlackMessage
+from slack_mcp.ports.agent import Agent, AgentEvent, AgentFile, AgentRequest, AgentText
+from slack_mcp.ports.attachments import Remember
+from slack_mcp.ports.slack import Observe, SlackIdentity, SlackMessage
+from slack_mcp.protocol.events import EventCallback
 
 When = Literal["before", "after"]
 CHANNEL = ChannelId("C1")
@@ -49,6 +58,7 @@ class FakeTurns:
         self.turns: dict[tuple[str, str, str], Turn] = {}
         self.fence = 1
         self.generations: dict[tuple[str, str, str], int] = {}
+        self.stops: set[tuple[str, str, str]] = set()
 
     async def begin_turn(self, turn: Turn) -> Turn:
         effect = self.effects.begin("begin_turn")
@@ -62,6 +72,9 @@ class FakeTurns:
             raise LeaseLostError("The lane has a new holder.")
         self.turns[(turn.connection_id, turn.channel_id, turn.message_ts)] = turn
         self.effects.end(effect)
+
+    async def has_turn(self, connection_id: ConnectionId, channel_id: ChannelId, message_ts: Ts) -> bool:
+        return (connection_id, channel_id, message_ts) in self.turns
 
     async def has_turn_in_thread(self, connection_id: ConnectionId, channel_id: ChannelId, thread_ts: Ts) -> bool:
         return bool(self._of_thread(connection_id, channel_id, thread_ts))
@@ -77,6 +90,9 @@ class FakeTurns:
         answered = [turn for turn in self._of_thread(connection_id, channel_id, thread_ts) if turn.answer is not None]
         return answered[-limit:]
 
+    async def is_stop_requested(self, connection_id: ConnectionId, channel_id: ChannelId, message_ts: Ts) -> bool:
+        return (connection_id, channel_id, message_ts) in self.stops
+
     async def load_generation(self, connection_id: ConnectionId, channel_id: ChannelId, thread_ts: Ts) -> int:
         return self.generations.get((connection_id, channel_id, thread_ts), 0)
 
@@ -91,7 +107,7 @@ class FakeTurns:
 class FakeSlack:
     """One workspace's messages by ts, with every text each one ever showed; makes and is the API of every connection.
 
-    `fail` is asked before each call and returns the error to raise.
+    `fail` is asked before each call and returns the error to raise; `changed` is set with each call that was made.
     """
 
     def __init__(self, effects: Effects | None = None) -> None:
@@ -99,18 +115,28 @@ class FakeSlack:
         self.shown: dict[Ts, list[str]] = {}
         self.metadata: dict[Ts, Mapping[str, Any] | None] = {}
         self.threads: dict[Ts, Ts | None] = {}
+        self.blocks: dict[Ts, Sequence[Mapping[str, Any]]] = {}
+        self.tasks: dict[Ts, list[Mapping[str, Any]]] = {}
+        self.streaming: set[Ts] = set()
+        self.statuses: list[str] = []
         self.opened_for: list[ConnectionId] = []
         self.fail: Callable[[str], Exception | None] = lambda _method: None
+        self.changed = anyio.Event()
 
     @property
     def texts(self) -> list[str]:
         """What a reader sees now, oldest first."""
         return [texts[-1] for texts in self.shown.values()]
 
+    async def wait_for(self, is_there: Callable[[], bool]) -> None:
+        with anyio.fail_after(5):
+            while not is_there():
+                await self.changed.wait()
+
     def delete(self, ts: Ts) -> None:
         del self.shown[ts]
 
-    def open(self, connection: Connection) -> "FakeSlack":
+    def open(self, connection: Connection, *, observe: Observe | None = None) -> "FakeSlack":
         self.opened_for.append(connection.connection_id)
         return self
 
@@ -121,24 +147,87 @@ class FakeSlack:
         raise NotImplementedError
 
     async def post_message(
-        self, channel_id: ChannelId, text: str, *, thread_ts: Ts | None, metadata: Mapping[str, Any] | None = None
+        self,
+        channel_id: ChannelId,
+        text: str,
+        *,
+        thread_ts: Ts | None,
+        metadata: Mapping[str, Any] | None = None,
+        blocks: Sequence[Mapping[str, Any]] | None = None,
     ) -> Ts:
         effect = self._begin("post_message")
-        ts = Ts(f"1700000001.{len(self.metadata):06d}")
-        self.shown[ts], self.metadata[ts], self.threads[ts] = [text], metadata, thread_ts
-        self.effects.end(effect)
+        ts = self._add(text, thread_ts, metadata)
+        self.blocks[ts] = blocks or ()
+        self._end(effect)
         return ts
 
     async def update_message(
-        self, channel_id: ChannelId, ts: Ts, text: str, *, metadata: Mapping[str, Any] | None = None
+        self,
+        channel_id: ChannelId,
+        ts: Ts,
+        text: str,
+        *,
+        metadata: Mapping[str, Any] | None = None,
+        blocks: Sequence[Mapping[str, Any]] | None = None,
     ) -> None:
         effect = self._begin("update_message")
-        if ts not in self.shown:
-            raise SlackRefusedError("chat.update", "message_not_found")
+        self._check(ts, "chat.update")
+        if ts in self.streaming:
+            raise SlackRefusedError("chat.update", "streaming_state_conflict")
         self.shown[ts].append(text)
+        self.blocks[ts] = blocks or ()
         if metadata is not None:
             self.metadata[ts] = metadata
-        self.effects.end(effect)
+        self._end(effect)
+
+    async def delete_message(self, channel_id: ChannelId, ts: Ts) -> None:
+        effect = self._begin("delete_message")
+        self._check(ts, "chat.delete")
+        self.delete(ts)
+        self._end(effect)
+
+    async def start_stream(
+        self,
+        channel_id: ChannelId,
+        chunks: Sequence[Mapping[str, Any]],
+        *,
+        thread_ts: Ts,
+        recipient_user_id: UserId | None,
+        recipient_team_id: TeamId | None,
+    ) -> Ts:
+        effect = self._begin("start_stream")
+        ts = self._add("", thread_ts, None)
+        self.streaming.add(ts)
+        self._take(ts, chunks)
+        self._end(effect)
+        return ts
+
+    async def append_stream(self, channel_id: ChannelId, ts: Ts, chunks: Sequence[Mapping[str, Any]]) -> None:
+        effect = self._begin("append_stream")
+        self._check_stream(ts, "chat.appendStream")
+        self._take(ts, chunks)
+        self._end(effect)
+
+    async def stop_stream(
+        self,
+        channel_id: ChannelId,
+        ts: Ts,
+        *,
+        chunks: Sequence[Mapping[str, Any]] = (),
+        blocks: Sequence[Mapping[str, Any]] = (),
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        effect = self._begin("stop_stream")
+        self._check_stream(ts, "chat.stopStream")
+        self._take(ts, chunks)
+        self.streaming.remove(ts)
+        self.blocks[ts], self.metadata[ts] = blocks, metadata
+        self._end(effect)
+
+    async def set_status(self, channel_id: ChannelId, thread_ts: Ts, status: str, loading: Sequence[str] = ()) -> None:
+        effect = self._begin("set_status")
+        self.statuses.append(status)
+        self._end(effect)
 
     async def fetch_own_replies(self, channel_id: ChannelId, thread_ts: Ts, *, oldest: Ts) -> Sequence[SlackMessage]:
         self._begin("fetch_own_replies")
@@ -148,6 +237,27 @@ class FakeSlack:
             if self.threads[ts] == thread_ts and ts >= oldest
         ]
 
+    def _add(self, text: str, thread_ts: Ts | None, metadata: Mapping[str, Any] | None) -> Ts:
+        ts = Ts(f"1700000001.{len(self.metadata):06d}")
+        self.shown[ts], self.metadata[ts], self.threads[ts] = [text], metadata, thread_ts
+        return ts
+
+    def _take(self, ts: Ts, chunks: Sequence[Mapping[str, Any]]) -> None:
+        for chunk in chunks:
+            if chunk["type"] == "markdown_text":
+                self.shown[ts].append(self.shown[ts][-1] + chunk["text"])
+            else:
+                self.tasks.setdefault(ts, []).append(chunk)
+
+    def _check(self, ts: Ts, method: str) -> None:
+        if ts not in self.shown:
+            raise SlackRefusedError(method, "message_not_found")
+
+    def _check_stream(self, ts: Ts, method: str) -> None:
+        self._check(ts, method)
+        if ts not in self.streaming:
+            raise SlackRefusedError(method, "message_not_in_streaming_state")
+
     def _begin(self, method: str) -> int:
         effect = self.effects.begin(method)
         error = self.fail(method)
@@ -155,8 +265,13 @@ class FakeSlack:
             raise error
         return effect
 
+    def _end(self, effect: int) -> None:
+        self.changed.set()
+        self.changed = anyio.Event()
+        self.effects.end(effect)
 
-Script = Callable[[AgentRequest], AsyncIterator[str]]
+
+Script = Callable[[AgentRequest], AsyncIterator[AgentEvent]]
 
 
 class ScriptedAgents:
@@ -165,24 +280,31 @@ class ScriptedAgents:
     def __init__(self, script: Script | Exception) -> None:
         self.script = script
         self.requests: list[AgentRequest] = []
+        self.cancelled: list[AgentRequest] = []
 
     def choose(self, connection: Connection) -> Agent:
         if isinstance(self.script, Exception):
             raise self.script
         return self
 
-    def stream_answer(self, connection: Connection, request: AgentRequest) -> AsyncIterator[str]:
+    def stream_answer(self, connection: Connection, request: AgentRequest) -> AsyncIterator[AgentEvent]:
         self.requests.append(request)
         assert not isinstance(self.script, Exception)
         return self.script(request)
+
+    async def complete(self, connection: Connection, *, task_id: str, instructions: str, text: str) -> str:
+        return ""
+
+    async def cancel(self, connection: Connection, request: AgentRequest) -> None:
+        self.cancelled.append(request)
 
 
 def says(*pieces: str, then: Exception | None = None) -> Script:
     """Return a script that says the pieces, and then ends or fails."""
 
-    async def script(_request: AgentRequest) -> AsyncIterator[str]:
+    async def script(_request: AgentRequest) -> AsyncIterator[AgentEvent]:
         for piece in pieces:
-            yield piece
+            yield AgentText(text=piece)
         if then is not None:
             raise then
 
@@ -255,3 +377,109 @@ def make_turn(**changes: Any) -> Turn:
         question="what is up?",
     )
     return replace(turn, **changes)
+
+
+class PlainRequests:
+    """Asks what the turn asks, with nothing around it."""
+
+    async def build(
+        self, connection: Connection, turn: Turn, message: Mapping[str, Any], *, language: str, is_repeated: bool
+    ) -> Asked:
+        if not turn.question:
+            return Asked(request=None)
+        return Asked(
+            request=AgentRequest(
+                event_id=turn.event_id,
+                channel_id=turn.channel_id,
+                thread_ts=turn.thread_ts,
+                user_id=turn.user_id,
+                question=turn.question,
+                is_repeated=is_repeated,
+            )
+        )
+
+
+class DeafNotes:
+    """Remembers nothing."""
+
+    async def hear(
+        self, connection: Connection, event: EventCallback, message: Mapping[str, Any], decision: Addressed | SkipReason
+    ) -> None:
+        return None
+
+
+class FreeLimits:
+    """Lets everybody ask."""
+
+    async def admit(
+        self, connection: Connection, addressed: Addressed, event: EventCallback, *, is_redone: bool
+    ) -> SkipReason | None:
+        return None
+
+
+class FakeFiles:
+    """Keeps what is shown, once; with an error, what is sent is remembered and nothing is shown."""
+
+    def __init__(self) -> None:
+        self.shown: list[AgentFile] = []
+        self.earlier: list[Sequence[str]] = []
+        self.notes: Sequence[str] = ()
+        self.error: Exception | None = None
+
+    async def deliver(
+        self,
+        connection: Connection,
+        channel_id: ChannelId,
+        thread_ts: Ts,
+        files: Sequence[AgentFile],
+        *,
+        earlier: Sequence[str],
+        remember: Remember,
+        language: str,
+    ) -> Sequence[str]:
+        self.earlier.append(earlier)
+        await remember([f"F{number}" for number, _ in enumerate(files)])
+        if self.error is not None:
+            raise self.error
+        self.shown += files
+        return self.notes
+
+
+class NoTitles:
+    """Gives no names."""
+
+    async def name(self, connection: Connection, turn: Turn) -> None:
+        return None
+
+
+def make_handler(
+    turns: FakeTurns,
+    slack: FakeSlack,
+    agents: ScriptedAgents,
+    *,
+    requests: Requests | None = None,
+    limits: Limits | None = None,
+    files: FakeFiles | None = None,
+    buttons: AnswerButtons | None = None,
+    turn_timeout_s: float = 60,
+) -> BotHandler:
+    async def find_language(connection: Connection, _user_id: UserId | None) -> str:
+        return connection.settings.language
+
+    return BotHandler(
+        turns=turns,
+        slack=slack,
+        drafts=slack,
+        agents=agents,
+        requests=requests or PlainRequests(),
+        notes=DeafNotes(),
+        limits=limits or FreeLimits(),
+        files=files or FakeFiles(),
+        titles=NoTitles(),
+        find_language=find_language,
+        buttons=buttons or AnswerButtons(),
+        pace=Pace(stream_s=0.0, edit_s=0.0),
+        pod_id=PodId("pod"),
+        clock=SteppingClock(),
+        turn_timeout_s=turn_timeout_s,
+    )

@@ -19,7 +19,7 @@ from slack_mcp.app import open_admin, open_pod
 from slack_mcp.app.compose import Admin
 from slack_mcp.app.server import bind, render_url
 from slack_mcp.core.ids import ConnectionId
-from slack_mcp.core.model import Connection, ConnectionSettings
+from slack_mcp.core.model import Connection, ConnectionSettings, Speaking
 from slack_mcp.core.secret import Secret
 from slack_mcp.settings import Settings
 from slack_mcp.simulator import Simulator, Workspace, serve
@@ -30,6 +30,8 @@ from slack_mcp.telemetry import configure_logging
 TEAM, CHANNEL, PERSON, BOT = "T1", "C1", "UANN", "UBOT"
 CONNECTION_ID = ConnectionId("conn_1")
 MENTION = f"<@{BOT}>"
+# How answers stream is told elsewhere; and the person of these tests asks more than people do.
+NOT_STREAMED = ConnectionSettings(streaming=False, speaking=Speaking(user_per_min=0, channel_per_min=0))
 CLOSING = "and now?"
 WAIT_S = 20
 
@@ -164,6 +166,7 @@ async def run_pod(
                 "OPENAI_BASE_URL": f"{model_url}/v1",
                 "OPENAI_API_KEY": MODEL_KEY,
                 "OPENAI_MODEL": "m",
+                "SLACK_BUDGET": "false",
                 "SLACK_MCP_RETRY_BASE_S": "0.01",
                 "SLACK_MCP_RETRY_MAX_ATTEMPTS": "3",
                 "SLACK_MCP_POLL_S": "0.02",
@@ -172,7 +175,7 @@ async def run_pod(
             }
             pod_settings = Settings.from_env({k: v for k, v in (own | environ).items() if v}, dotenv=None)
             async with open_admin(pod_settings) as admin:
-                await admin.saver.save(make_connection(workspace, settings or ConnectionSettings()))
+                await admin.saver.save(make_connection(workspace, settings or NOT_STREAMED))
                 simulator.calls.clear()
                 log.on_line = simulator.changes.notify
                 stop = anyio.Event()

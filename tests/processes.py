@@ -18,14 +18,16 @@ from anyio.abc import Process
 from anyio.streams.text import TextReceiveStream
 
 from slack_mcp.app import open_admin
+from slack_mcp.catalogue import Sentence, render_sentence
 from slack_mcp.core.ids import ConnectionId
-from slack_mcp.core.model import Connection
+from slack_mcp.core.model import Connection, ConnectionSettings, Speaking
 from slack_mcp.core.secret import Secret
 from slack_mcp.settings import Settings
 from slack_mcp.simulator import Workspace
 from slack_mcp.simulator.model import Message
 
 START_TIMEOUT_S = 60
+THINKING = render_sentence("en", Sentence.THINKING)
 STOP_TIMEOUT_S = 25
 MESH_SECRET = "mesh-secret-mesh-secret-mesh-secret"
 
@@ -176,6 +178,8 @@ async def open_fleet(directory: Path, *, database_url: str, slack_api_url: str, 
         "DEFAULT_AGENT": "echo",
         "MESH_JWT_SECRET": MESH_SECRET,
         "DATA_DIR": str(directory / "data"),
+        # Slack would let them wait; that it does is told in stories of its own.
+        "SLACK_BUDGET": "false",
         **environ,
     }
     async with anyio.create_task_group() as tasks:
@@ -198,6 +202,8 @@ def make_connection(workspace: Workspace) -> Connection:
         mesh_url="",
         bot_token=Secret(workspace.bot_token),
         signing_secret=Secret(workspace.signing_secret),
+        # The people of a story ask more than people do.
+        settings=ConnectionSettings(speaking=Speaking(user_per_min=0, channel_per_min=0)),
     )
 
 
@@ -224,7 +230,7 @@ def make_workspace(number: int = 1, *, people: int = 1) -> Workspace:
 
 
 class AnswerCount:
-    """How many of the bot's messages were edited into an answer, counted as it happens."""
+    """How many answers of the bot are whole, counted as it happens."""
 
     def __init__(self, *workspaces: Workspace) -> None:
         self.answered: set[tuple[str, str, str]] = set()
@@ -235,7 +241,9 @@ class AnswerCount:
         return len(self.answered)
 
     def _note(self, team_id: str, action: str, message: Message) -> None:
-        if action == "updated" and message.bot_id:
+        # A placeholder is no answer yet, nor is what still streams.
+        is_whole = message.metadata is not None and message.text != THINKING
+        if action in {"posted", "updated"} and message.bot_id and is_whole:
             self.answered.add((team_id, message.channel_id, message.ts))
 
 

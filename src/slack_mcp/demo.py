@@ -12,6 +12,7 @@ import anyio
 from slack_mcp.app import open_admin, open_pod
 from slack_mcp.app.serve import STOP_SIGNALS, listen
 from slack_mcp.app.server import render_url
+from slack_mcp.catalogue import ENGLISH, Sentence, render_sentence
 from slack_mcp.core.errors import AgentTimeoutError, SettingsError
 from slack_mcp.core.ids import ConnectionId
 from slack_mcp.core.model import AgentBackend, Connection
@@ -28,6 +29,7 @@ DATABASE: Final = "demo.db"
 CONNECTION_ID: Final = ConnectionId("conn_demo")
 TEAM, CHANNEL, BOT, PERSON = "TDEMO", "CGENERAL", "UBOT", "UANN"
 ANSWER_TIMEOUT_S: Final = 120.0
+THINKING: Final = render_sentence(ENGLISH, Sentence.THINKING)
 
 Echo = Callable[[str], None]
 
@@ -80,8 +82,9 @@ async def _say_in(settings: Settings, directory: Path, text: str, echo: Echo) ->
         root = simulator.say(TEAM, PERSON, CHANNEL, linked).message
 
         def is_answered() -> bool:
-            # The placeholder is edited once, when the answer is there.
-            return any(each.bot_id and each.edited_ts for each in workspace.thread(CHANNEL, root.ts))
+            # What is whole carries the bot's mark; a placeholder, that it has not become an answer.
+            thread = workspace.thread(CHANNEL, root.ts)
+            return any(each.bot_id and each.metadata and each.text != THINKING for each in thread)
 
         try:
             await simulator.changes.wait_until(is_answered, timeout_s=ANSWER_TIMEOUT_S)

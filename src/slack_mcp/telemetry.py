@@ -143,6 +143,22 @@ def _choose_renderer(log_format: str, *, is_terminal: bool) -> Processor:
     return structlog.dev.ConsoleRenderer(colors=is_terminal, exception_formatter=structlog.dev.plain_traceback)
 
 
+_TALKATIVE: Final = (
+    "PIL",
+    "aiosqlite",
+    "alembic",
+    "asyncio",
+    "httpcore2",
+    "httpx2",
+    "markdown_it",
+    "mcp",
+    "openai",
+    "pypdf",
+    "slack_bolt",
+    "slack_sdk",
+)
+
+
 def _calm_libraries(*, debug: bool) -> None:
     """Leave the libraries' own lines where they help and drop the rest."""
     for name in ("uvicorn", "uvicorn.error", "alembic", "slack_sdk", "mcp"):
@@ -158,5 +174,5 @@ def _calm_libraries(*, debug: bool) -> None:
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     # At debug these print whole requests, tokens and message text included: names and shapes alone would not hold them.
     quiet = logging.INFO if debug else logging.WARNING
-    for name in ("slack_sdk", "slack_bolt", "openai", "httpx2", "httpcore2", "mcp", "aiosqlite", "asyncio", "alembic"):
+    for name in _TALKATIVE:
         logging.getLogger(name).setLevel(quiet)

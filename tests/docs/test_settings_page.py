@@ -4,12 +4,17 @@ import pytest
 from doc_pages import load_page, load_pages
 
 from slack_mcp.cli.docs import render_settings_page
+from slack_mcp.connections.choices import render_choices
+from slack_mcp.core.model import ConnectionSettings
 from slack_mcp.settings import Settings
 from slack_mcp.settings.kinds import get_name, is_secret
 from slack_mcp.tools.registry import TOOLS
 
 NAMES = {get_name(field) for field in Settings.model_fields.values()}
 SECRET_NAMES = {get_name(field) for field in Settings.model_fields.values() if is_secret(field)}
+CHOICES = render_choices(ConnectionSettings())
+# What a connection chooses, and not the service.
+CHOICE_NAMES = set(CHOICES) | {name for section in CHOICES.values() if isinstance(section, dict) for name in section}
 
 # Written like settings, and something else.
 OTHERS = {
@@ -29,7 +34,7 @@ def test_every_setting_is_in_the_settings_page(name: str) -> None:
 
 
 def test_every_setting_that_a_page_names_exists() -> None:
-    known = NAMES | OTHERS | {tool.name for tool in TOOLS} | {f"{name}_FILE" for name in SECRET_NAMES}
+    known = NAMES | CHOICE_NAMES | OTHERS | {tool.name for tool in TOOLS} | {f"{name}_FILE" for name in SECRET_NAMES}
     named = {
         (page.path.name, word)
         for page in load_pages()

@@ -1,18 +1,21 @@
 import ast
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from doc_pages import ROOT, load_page, load_pages, read_tables
 
 from slack_mcp.bot.addressed import SkipReason
-from slack_mcp.bot.turn import AGENT_NOT_CONFIGURED, ANSWERED, UNSUPPORTED_MESSAGE
+from slack_mcp.bot.turn import AGENT_NOT_CONFIGURED, ANSWERED, NOTHING_TO_READ, STOPPED
+from slack_mcp.cli.reasons import DONE, SKIPPED, Reason
 from slack_mcp.core import errors
 from slack_mcp.core.errors import DeliveryError, SlackMcpError
 from slack_mcp.store.migrate import Migrations
 from slack_mcp.store.url import parse_database_url
+from slack_mcp.surfaces.stops import NOTHING_TO_STOP
+from slack_mcp.surfaces.stops import STOPPED as STOPPED_BY_CLICK
 from slack_mcp.triggers.deliver import DELIVERED
 from slack_mcp.web.problems import get_status
 
@@ -80,13 +83,66 @@ def list_skip_reasons() -> set[str]:
 
 
 def test_every_reason_to_skip_has_its_line() -> None:
-    reasons = list_skip_reasons()
+    reasons = list_skip_reasons() - (read_words_of_forms_and_surfaces() - set(read_codes("Skipped events")))
     assert {"connection_removed", "connection_disabled"} <= reasons
     assert set(read_codes("Skipped events")) == reasons | {AGENT_NOT_CONFIGURED, errors.MalformedBodyError.code}
 
 
+def read_words_of_forms_and_surfaces() -> set[str]:
+    """Return the words for what became of commands, clicks, and the events of the assistant's surfaces."""
+    sections = (
+        load_page("docs/interactivity.md").get_section("How a request is taken"),
+        load_page("docs/bot.md").get_section("The assistant's surfaces"),
+    )
+    rows = [cells for section in sections for cells in read_tables(section) if cells[0] in {"done", "skipped"}]
+    return {word for _, words, _ in rows for word in re.findall(r"`(\w+)`", words)}
+
+
+def list_words_of_forms_and_surfaces() -> set[str]:
+    """Return the words that these rooms end their work with."""
+    files = (file for room in ("interactions", "surfaces") for file in (ROOT / "src/slack_mcp" / room).glob("*.py"))
+    nodes = (node for file in files for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
+    words = {word for node in nodes for word in read_word(node)}
+    return words | {STOPPED_BY_CLICK, NOTHING_TO_STOP, *(f"command_{verb}" for verb in ("status", "reset"))}
+
+
+def read_word(node: ast.AST) -> Iterator[str]:
+    """Yield the word of an outcome, if the node makes one."""
+    found: list[ast.expr | None] = []
+    if isinstance(node, ast.Return):
+        found = [node.value]
+    elif isinstance(node, ast.Call):
+        found = [each.value for each in node.keywords if each.arg in {"reason", "skip_reason"}]
+        if isinstance(node.func, ast.Name) and node.func.id == "_skip":
+            found += node.args
+    for each in found:
+        if (
+            isinstance(each, ast.Constant)
+            and isinstance(each.value, str)
+            and re.fullmatch(r"[a-z]+_[a-z_]+", each.value)
+        ):
+            yield each.value
+
+
+def test_every_word_for_forms_and_surfaces_is_told() -> None:
+    words = list_words_of_forms_and_surfaces()
+    assert {"form_opened", "home_published", "asked_about_message"} <= words
+    assert words - read_words_of_forms_and_surfaces() - set(SKIPPED) == set()
+
+
 def test_every_way_to_be_done_has_its_line() -> None:
-    assert set(read_codes("Done events")) == {ANSWERED, AGENT_NOT_CONFIGURED, UNSUPPORTED_MESSAGE, DELIVERED}
+    assert set(read_codes("Done events")) == {ANSWERED, STOPPED, AGENT_NOT_CONFIGURED, NOTHING_TO_READ, DELIVERED}
+
+
+@pytest.mark.parametrize(("section", "reasons"), [("Skipped events", SKIPPED), ("Done events", DONE)])
+def test_the_page_and_the_command_explain_a_word_alike(section: str, reasons: Mapping[str, Reason]) -> None:
+    told = {word: Reason(*map(strip_links, cells)) for word, cells in read_codes(section).items()}
+    assert told == reasons
+
+
+def strip_links(cell: str) -> str:
+    """Return what a cell says without saying where more is said."""
+    return re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", cell)
 
 
 def list_log_events() -> set[str]:

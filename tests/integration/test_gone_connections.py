@@ -27,7 +27,7 @@ from slack_mcp.mesh.client import MeshClient
 from slack_mcp.mesh.decopilot import Decopilot
 from slack_mcp.mesh.refusals import WatchedAgents
 from slack_mcp.mesh.transport import MeshTransport
-from slack_mcp.ports.agent import AgentRequest
+from slack_mcp.ports.agent import AgentRequest, AgentText
 from slack_mcp.sealing import KeyRing, Sealer
 from slack_mcp.settings import Settings
 from slack_mcp.simulator.server import serve_app
@@ -81,7 +81,8 @@ class Service:
         )
         connection = await self.directory.load(connection_id)
         with anyio.fail_after(10):
-            return "".join([piece async for piece in self.agent.stream_answer(connection, request)])
+            events = [event async for event in self.agent.stream_answer(connection, request)]
+        return "".join(event.text for event in events if isinstance(event, AgentText))
 
     async def prune(self, **environ: str) -> None:
         settings = Settings.from_env({"DATABASE_URL": ":memory:", **environ}, dotenv=None)

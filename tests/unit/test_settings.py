@@ -24,6 +24,7 @@ SECRETS = {
     "SLACK_BOT_TOKEN": "xoxb-canary",
     "SLACK_USER_TOKEN": "xoxp-canary",
     "OPENAI_API_KEY": "canary",
+    "TRANSCRIPTION_API_KEY": "canary",
 }
 
 
@@ -118,6 +119,8 @@ def test_all_mistakes_are_told_at_once() -> None:
         ({"WORKERS": "2"}, "WORKERS above 1 needs PostgreSQL"),
         ({"DATABASE_LISTEN_URL": PG}, "DATABASE_LISTEN_URL is for PostgreSQL"),
         ({"DATABASE_URL": PG, "DATABASE_LISTEN_URL": "sqlite:x"}, "DATABASE_LISTEN_URL must be a postgresql:// URL"),
+        ({"TRANSCRIPTION_URL": "https://stt.example"}, "TRANSCRIPTION_URL needs TRANSCRIPTION_MODEL"),
+        ({"TRANSCRIPTION_MODEL": "whisper-1"}, "TRANSCRIPTION_MODEL needs TRANSCRIPTION_URL, or a key"),
         ({"SLACK_MCP_LANES_PER_POD": "4"}, "SLACK_MCP_LANES_PER_CONNECTION must not be above"),
         ({"SLACK_MCP_RETRY_MAX_AGE_S": "0.5"}, "SLACK_MCP_RETRY_BASE_S must be less"),
     ],

@@ -10,8 +10,9 @@ from slack_mcp.connections.save import ConnectionSaver
 from slack_mcp.core.clock import Clock, SystemClock
 from slack_mcp.core.errors import SchemaOutdatedError
 from slack_mcp.ports.audit import AuditLog
+from slack_mcp.ports.explain import Explainer
 from slack_mcp.ports.identity import ApiKeyStore
-from slack_mcp.ports.slack import SlackApis
+from slack_mcp.ports.slack import IdentityApis
 from slack_mcp.ports.store import ConnectionStore
 from slack_mcp.sealing import KeyRing, Sealer
 from slack_mcp.settings import Settings
@@ -20,6 +21,7 @@ from slack_mcp.store.api_keys import SqlApiKeyStore
 from slack_mcp.store.audit import SqlAuditLog
 from slack_mcp.store.connections import SqlConnectionStore
 from slack_mcp.store.database import Database, open_database
+from slack_mcp.store.explain import SqlExplainer
 from slack_mcp.store.keyfile import get_key_file, load_or_create_key_file
 from slack_mcp.store.migrate import Migrations, load_revision
 from slack_mcp.store.triggers import SqlTriggerStore
@@ -28,13 +30,14 @@ from slack_mcp.triggers.configure import Subscriptions
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admin:
-    """What the commands work with: the connections, the way to save one, Slack, and the API keys."""
+    """What the commands work with: connections, the way to save one, Slack, API keys, and what became of events."""
 
     connections: ConnectionStore
     saver: ConnectionSaver
-    slack: SlackApis
+    slack: IdentityApis
     keys: ApiKeyStore
     audit: AuditLog
+    explainer: Explainer
     open_subscriptions: Callable[[], AbstractAsyncContextManager[Subscriptions]]
 
 
@@ -72,7 +75,7 @@ def open_store(settings: Settings) -> AbstractAsyncContextManager[Database]:
     )
 
 
-def make_saver(settings: Settings, *, store: ConnectionStore, slack: SlackApis, clock: Clock) -> ConnectionSaver:
+def make_saver(settings: Settings, *, store: ConnectionStore, slack: IdentityApis, clock: Clock) -> ConnectionSaver:
     """Return the way to save a connection."""
     return ConnectionSaver(
         store=store, slack=slack, clock=clock, signing_secret_overlap_s=settings.signing_secret_overlap_s
@@ -115,6 +118,7 @@ async def open_admin(settings: Settings) -> AsyncIterator[Admin]:
             slack=slack,
             keys=SqlApiKeyStore(database),
             audit=SqlAuditLog(database, clock=clock),
+            explainer=SqlExplainer(database, sealer, clock=clock),
             open_subscriptions=partial(
                 open_subscriptions,
                 settings,

@@ -16,15 +16,19 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from slack_mcp.app.agents import make_agents
+from slack_mcp.app.attachments import make_attachments
+from slack_mcp.app.bot import make_bot
 from slack_mcp.app.caches import Caches
 from slack_mcp.app.compose import make_saver, make_sealer, migrations, open_store
 from slack_mcp.app.identity import make_guard
 from slack_mcp.app.interactivity import open_interactivity
 from slack_mcp.app.server import HttpServer, render_url
 from slack_mcp.app.stores import S_PER_DAY, list_deletions, make_stores
+from slack_mcp.app.surfaces import make_surfaces
 from slack_mcp.app.triggers import open_triggers
-from slack_mcp.bot.addressed import find_reason_to_skip
-from slack_mcp.bot.handler import BotHandler
+from slack_mcp.bot.addressed import SkipReason, find_reason_to_skip
+from slack_mcp.bot.context_notes import may_be_remembered
+from slack_mcp.budget.shared import SharedBudget
 from slack_mcp.connections.configure import Configurator
 from slack_mcp.connections.directory import CachedDirectory
 from slack_mcp.core.clock import SystemClock
@@ -42,6 +46,7 @@ from slack_mcp.mesh.tokens import MeshTokenVerifier
 from slack_mcp.mesh.transport import MeshTransport
 from slack_mcp.names.feed import NAME_EVENTS, NameFeed
 from slack_mcp.names.resolve import CachedNames
+from slack_mcp.ports.budget import FreeBudget
 from slack_mcp.protocol.backoff import RetryLimits
 from slack_mcp.protocol.events import EventCallback
 from slack_mcp.settings import Settings
@@ -49,6 +54,8 @@ from slack_mcp.slack.client import open_slack_apis
 from slack_mcp.store.announcements import Listener, SqlNameAnnouncer, Subscribers
 from slack_mcp.store.health import SqlStoreHealth
 from slack_mcp.store.lockfile import hold_database
+from slack_mcp.surfaces.handler import SURFACE_EVENTS
+from slack_mcp.surfaces.handler import find_reason_to_skip as find_reason_to_skip_surface
 from slack_mcp.tools.call import Services
 from slack_mcp.tools.endpoint import McpEndpoint
 from slack_mcp.tools.registry import TOOLS
@@ -63,6 +70,9 @@ JOURNAL_BATCH_BYTES: Final = 8_388_608
 JOURNAL_WAITING_BYTES: Final = 67_108_864
 # Slack waits 3 s for the answer: https://docs.slack.dev/apis/events-api/#responding
 JOURNAL_TIMEOUT_S: Final = 2.0
+
+# Nobody answers them; but what is said in a thread of the bot's belongs to its conversation.
+_HEARD_ALL_THE_SAME: Final = frozenset({SkipReason.OTHER_BOT, SkipReason.NOISE_SUBTYPE, SkipReason.USER_NOT_ALLOWED})
 
 _log = structlog.get_logger(__name__)
 
@@ -86,6 +96,7 @@ class Pod:
     dispatcher: Dispatcher
     pruner: Repeater
     sweeper: Repeater
+    budget: SharedBudget | None
     listener: Listener | None
     drain_delay_s: float
     drain_timeout_s: float
@@ -100,6 +111,8 @@ class Pod:
             background.start_soon(self.journal.run, name="journal")
             background.start_soon(self.pruner.run, name="prune")
             background.start_soon(self.sweeper.run, name="questions")
+            if self.budget is not None:
+                background.start_soon(self.budget.run, name="budget")
             if self.listener is not None:
                 background.start_soon(self.listener.run, name="listen")
             async with anyio.create_task_group() as work:
@@ -147,22 +160,53 @@ async def open_pod(settings: Settings) -> AsyncIterator[Pod]:
             is_listening=not hears_of_changes,
         )
 
-        slack = await stack.enter_async_context(open_slack_apis(base_url=settings.slack_api_url))
+        budget = None
+        if settings.slack_budget:
+            budget = SharedBudget(buckets=stores.buckets, clock=clock, factor=settings.slack_budget_factor)
+        slack = await stack.enter_async_context(
+            open_slack_apis(base_url=settings.slack_api_url, budget=budget or FreeBudget())
+        )
         mesh = MeshTransport(http=await stack.enter_async_context(_open_http(settings)))
         names = CachedNames(slack=slack, clock=clock)
         caches = Caches(directory=directory, names=names)
         announcer = SqlNameAnnouncer(database, tell=caches.hear_names)
-        bot = BotHandler(
-            turns=stores.turns,
+        agents = make_agents(
+            settings,
+            http=await stack.enter_async_context(_open_http(settings)),
+            mesh=mesh,
+            refusals=stores.connections,
+        )
+        files = make_attachments(
+            settings,
+            store=stores.temp_files,
+            sealer=sealer,
             slack=slack,
-            agents=make_agents(
-                settings,
-                http=await stack.enter_async_context(_open_http(settings)),
-                mesh=mesh,
-                refusals=stores.connections,
-            ),
+            http=await stack.enter_async_context(_open_http(settings)),
             clock=clock,
-            turn_timeout_s=settings.turn_timeout_s,
+        )
+        surfaces = make_surfaces(
+            slack=slack,
+            agents=agents,
+            default_agent=settings.default_agent,
+            names=names,
+            memory=stores.assistant,
+            stops=stores.turns,
+            threads=stores.turns,
+            clock=clock,
+        )
+        bot = make_bot(
+            settings,
+            turns=stores.turns,
+            transcript=stores.transcript,
+            buckets=stores.buckets,
+            slack=slack,
+            agents=agents,
+            names=names,
+            attachments=files.attachments,
+            languages=surfaces.languages,
+            titles=surfaces.titles,
+            clock=clock,
+            pod_id=pod_id,
         )
         group_commit = GroupCommit(
             stores.journal.append,
@@ -183,6 +227,7 @@ async def open_pod(settings: Settings) -> AsyncIterator[Pod]:
                 directory=directory,
                 slack=slack,
                 slack_api_url=settings.slack_api_url,
+                languages=surfaces.languages,
                 verifier=verifier,
                 journal=stores.journal,
                 submit=group_commit.submit,
@@ -211,6 +256,7 @@ async def open_pod(settings: Settings) -> AsyncIterator[Pod]:
                 default=bot,
                 by_type={
                     **interactivity.handlers,
+                    **surfaces.handlers,
                     **triggers.handlers,
                     **dict.fromkeys(NAME_EVENTS, NameFeed(announcer=announcer)),
                 },
@@ -231,6 +277,7 @@ async def open_pod(settings: Settings) -> AsyncIterator[Pod]:
                 on_work=dispatcher.wake_from_outside,
                 on_listening=caches.hear_listening,
                 on_names=caches.hear_names,
+                **({} if budget is None else {"on_block": budget.hear}),
             ),
         )
         receiver = Receiver(
@@ -296,7 +343,7 @@ async def open_pod(settings: Settings) -> AsyncIterator[Pod]:
             pod_id=pod_id,
             app=Webhook(
                 intake,
-                rest=Starlette(routes=[*health.routes(), *mcp.routes()]),
+                rest=Starlette(routes=[*health.routes(), *files.pages.routes(), *mcp.routes()]),
                 max_body_bytes=settings.max_body_bytes,
                 forms=FormIntake(interactivity.receiver),
             ),
@@ -311,6 +358,7 @@ async def open_pod(settings: Settings) -> AsyncIterator[Pod]:
                 interval_s=PRUNE_INTERVAL_S,
             ),
             sweeper=interactivity.sweeper,
+            budget=budget,
             listener=listener,
             drain_delay_s=settings.drain_delay_s,
             drain_timeout_s=settings.drain_timeout_s,
@@ -319,7 +367,14 @@ async def open_pod(settings: Settings) -> AsyncIterator[Pod]:
 
 def _triage(connection: Connection, event: EventCallback) -> str | None:
     """Return why there is nothing to do for an event, when that is plain at once."""
-    return None if event.event_type in NAME_EVENTS else find_reason_to_skip(connection, event)
+    if event.event_type in NAME_EVENTS:
+        return None
+    if event.event_type in SURFACE_EVENTS:
+        return find_reason_to_skip_surface(connection, event)
+    reason = find_reason_to_skip(connection, event)
+    if reason in _HEARD_ALL_THE_SAME and may_be_remembered(connection, event):
+        return None
+    return reason
 
 
 def _open_http(settings: Settings) -> httpx2.AsyncClient:

@@ -12,10 +12,15 @@ from slack_mcp.ports.store import Journal
 from slack_mcp.sealing import Sealer
 from slack_mcp.settings import Settings
 from slack_mcp.store.api_keys import SqlApiKeyStore
+from slack_mcp.store.assistant import SqlAssistantMemory
 from slack_mcp.store.audit import SqlAuditLog
+from slack_mcp.store.buckets import SqlBuckets
 from slack_mcp.store.connections import SqlConnectionStore
 from slack_mcp.store.database import Database
 from slack_mcp.store.open import open_journal
+from slack_mcp.store.ratings import SqlRatings
+from slack_mcp.store.temp_files import SqlTempFileStore
+from slack_mcp.store.transcript import SqlTranscript
 from slack_mcp.store.triggers import SqlTriggerStore
 from slack_mcp.store.turns import SqlTurnStore
 
@@ -30,6 +35,11 @@ class Stores:
     triggers: SqlTriggerStore
     journal: Journal
     turns: SqlTurnStore
+    transcript: SqlTranscript
+    buckets: SqlBuckets
+    temp_files: SqlTempFileStore
+    assistant: SqlAssistantMemory
+    ratings: SqlRatings
     audit: SqlAuditLog
     keys: SqlApiKeyStore
 
@@ -48,6 +58,11 @@ def make_stores(
         triggers=SqlTriggerStore(database, sealer, clock=clock, announce=announce),
         journal=open_journal(database, sealer, pod_id, clock=clock),
         turns=SqlTurnStore(database, sealer, clock=clock),
+        transcript=SqlTranscript(database, sealer, clock=clock),
+        buckets=SqlBuckets(database, clock=clock),
+        temp_files=SqlTempFileStore(database, sealer, clock=clock),
+        assistant=SqlAssistantMemory(database, clock=clock),
+        ratings=SqlRatings(database, clock=clock),
         audit=SqlAuditLog(database, clock=clock),
         keys=SqlApiKeyStore(database),
     )
@@ -55,13 +70,19 @@ def make_stores(
 
 def list_deletions(settings: Settings, stores: Stores) -> Sequence[Deletion]:
     """Return what deletes each kind of rows that is kept for a time; connections that are gone are only disabled."""
+    said_before_s = settings.retention_turns_days * S_PER_DAY
     deletions: list[Deletion] = [
         lambda limit: stores.journal.delete_finished(
             done_before_s=settings.retention_done_days * S_PER_DAY,
             dead_before_s=settings.retention_dead_days * S_PER_DAY,
             limit=limit,
         ),
-        lambda limit: stores.turns.delete_turns(before_s=settings.retention_turns_days * S_PER_DAY, limit=limit),
+        lambda limit: stores.turns.delete_turns(before_s=said_before_s, limit=limit),
+        lambda limit: stores.transcript.delete_messages(before_s=said_before_s, limit=limit),
+        lambda limit: stores.transcript.delete_threads(before_s=said_before_s, limit=limit),
+        lambda limit: stores.ratings.delete_ratings(before_s=said_before_s, limit=limit),
+        lambda limit: stores.temp_files.delete_expired(limit=limit),
+        lambda limit: stores.buckets.delete_idle(before_s=S_PER_DAY, limit=limit),
         lambda limit: stores.audit.delete_entries(before_s=settings.retention_audit_days * S_PER_DAY, limit=limit),
     ]
     if settings.mesh_gone_days:

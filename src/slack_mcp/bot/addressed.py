@@ -6,9 +6,19 @@ from enum import StrEnum
 from slack_mcp.core.ids import ChannelId, Ts, UserId
 from slack_mcp.core.model import Connection
 from slack_mcp.ports.store import TurnStore
-from slack_mcp.protocol.authors import SPOKEN_SUBTYPES, is_direct, is_named, is_of_bot, is_own
+from slack_mcp.protocol.authors import (
+    BOT_SUBTYPE,
+    SLACKBOT,
+    SPOKEN_SUBTYPES,
+    is_direct,
+    is_named,
+    is_of_bot,
+    is_own,
+    is_reply,
+)
 from slack_mcp.protocol.events import MESSAGE_TYPES, EventCallback
 from slack_mcp.protocol.mrkdwn import clean, remove_mention, unescape
+from slack_mcp.protocol.speaking import Refusal, find_refusal_of
 
 
 class SkipReason(StrEnum):
@@ -18,10 +28,16 @@ class SkipReason(StrEnum):
     OWN_MESSAGE = "own_message"
     OTHER_BOT = "other_bot"
     NOISE_SUBTYPE = "noise_subtype"
-    CHANNEL_NOT_ALLOWED = "channel_not_allowed"
+    CHANNEL_NOT_ALLOWED = Refusal.CHANNEL_NOT_ALLOWED
+    USER_NOT_ALLOWED = Refusal.USER_NOT_ALLOWED
+    EXTERNAL_NOT_ALLOWED = Refusal.EXTERNAL_NOT_ALLOWED
     NOT_FOR_US = "not_for_us"
     NO_WORDS = "no_words"
+    DELETED = "deleted"
     TRIGGER_ONLY = "trigger_only"
+    RATE_LIMITED_USER = "rate_limited_user"
+    RATE_LIMITED_CHANNEL = "rate_limited_channel"
+    RATE_LIMITED_BOT = "rate_limited_bot"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,34 +107,34 @@ def _find_reason(connection: Connection, event: EventCallback) -> SkipReason | N
         return SkipReason.EVENT_TYPE
     if is_own(connection, event):
         return SkipReason.OWN_MESSAGE
-    if is_of_bot(event):  # two bots that answer each other never stop
+    if is_of_bot(event) and not _is_bot_heard(connection, event):
         return SkipReason.OTHER_BOT
-    if event.subtype not in SPOKEN_SUBTYPES:
+    if event.subtype not in SPOKEN_SUBTYPES and not (event.subtype == BOT_SUBTYPE and is_of_bot(event)):
         return SkipReason.NOISE_SUBTYPE
-    if not _is_channel_allowed(connection, event):
-        return SkipReason.CHANNEL_NOT_ALLOWED
-    return None if _may_be_for_bot(connection, event) else SkipReason.NOT_FOR_US
+    if not _may_be_for_bot(connection, event):
+        return SkipReason.NOT_FOR_US
+    refusal = find_refusal_of(connection, event)
+    return None if refusal is None else SkipReason(refusal)
 
 
-def _is_channel_allowed(connection: Connection, event: EventCallback) -> bool:
-    allowed = connection.settings.allowed_channels
-    return not allowed or is_direct(event) or event.channel_id in allowed
+def _is_bot_heard(connection: Connection, event: EventCallback) -> bool:
+    """Tell whether another bot's message may be answered: only one that names us. Slackbot only repeats people.
+
+    Two bots that answer each other never stop: `bot.limits` ends that where bots are allowed at all.
+    """
+    return connection.settings.speaking.allow_bots and event.user_id != SLACKBOT and is_named(connection, event)
 
 
 def _may_be_for_bot(connection: Connection, event: EventCallback) -> bool:
     """Tell whether the message is for the bot, or may be: whose thread a reply is in is not known here."""
     if event.channel_id is None or event.ts is None:  # a subtype whose shape Slack changed
         return False
-    return _is_reply(event) or is_direct(event) or is_named(connection, event)
-
-
-def _is_reply(event: EventCallback) -> bool:
-    return event.thread_ts is not None and event.thread_ts != event.ts
+    return is_reply(event) or is_direct(event) or is_named(connection, event)
 
 
 async def _takes_part(connection: Connection, channel_id: ChannelId, event: EventCallback, turns: TurnStore) -> bool:
     """Tell whether the message is a reply in a thread that the bot began, or has answered in."""
-    if event.thread_ts is None or not _is_reply(event):
+    if event.thread_ts is None or not is_reply(event):
         return False
     if event.parent_user_id is not None and event.parent_user_id == connection.bot_user_id:
         return True

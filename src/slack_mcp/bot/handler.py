@@ -1,9 +1,18 @@
 """Works on the journalled events: what is for the bot becomes a turn."""
 
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
 import structlog
 
 from slack_mcp.bot.addressed import Addressed, SkipReason, decide
+from slack_mcp.bot.ask import Asked
+from slack_mcp.bot.context_notes import correct, read_raw
 from slack_mcp.bot.messages import TurnMessages
+from slack_mcp.bot.present import AnswerButtons, Pace, Presenter, StreamRefusals
+from slack_mcp.bot.progress import Progress
+from slack_mcp.bot.trace import Trace
 from slack_mcp.bot.turn import ANSWERED, NO_ANSWER, TurnRun, reopen
 from slack_mcp.core.clock import Clock
 from slack_mcp.core.errors import (
@@ -13,13 +22,75 @@ from slack_mcp.core.errors import (
     SlackRefusedError,
     TokenRevokedError,
 )
+from slack_mcp.core.ids import ChannelId, PodId, Ts, UserId
 from slack_mcp.core.model import Claim, Connection, EventState, JournalledEvent, Outcome, Turn, TurnState
-from slack_mcp.ports.agent import Agents
+from slack_mcp.ports.agent import AgentFile, Agents
+from slack_mcp.ports.attachments import Remember
 from slack_mcp.ports.slack import SlackApis
 from slack_mcp.ports.store import TurnStore
+from slack_mcp.ports.surfaces import ThreadTitles
 from slack_mcp.protocol.events import EventCallback, parse_envelope
 
 _log = structlog.get_logger(__name__)
+
+
+class Limits(Protocol):
+    """Decides whether somebody asks too much."""
+
+    async def admit(
+        self, connection: Connection, addressed: Addressed, event: EventCallback, *, is_redone: bool
+    ) -> SkipReason | None:
+        """Return why a question is not answered now, None when it is; raises SlackMcpError."""
+        ...
+
+
+class Requests(Protocol):
+    """Makes what an agent is asked."""
+
+    async def build(
+        self, connection: Connection, turn: Turn, message: Mapping[str, Any], *, language: str, is_repeated: bool
+    ) -> Asked:
+        """Return the request; raises SlackMcpError."""
+        ...
+
+
+class Notes(Protocol):
+    """Remembers what is said."""
+
+    async def hear(
+        self, connection: Connection, event: EventCallback, message: Mapping[str, Any], decision: Addressed | SkipReason
+    ) -> None:
+        """Note a message, or the edit of one, if it belongs to a conversation of the bot's; raises SlackMcpError."""
+        ...
+
+
+class Files(Protocol):
+    """Shows the files that an agent made."""
+
+    async def deliver(
+        self,
+        connection: Connection,
+        channel_id: ChannelId,
+        thread_ts: Ts,
+        files: Sequence[AgentFile],
+        *,
+        earlier: Sequence[str],
+        remember: Remember,
+        language: str,
+    ) -> Sequence[str]:
+        """Show the files in a thread, and return notes for people; see `ports.attachments.Attachments`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Heard:
+    """A message that is to be answered."""
+
+    turn: Turn
+    event: JournalledEvent
+    envelope: EventCallback
+    message: Mapping[str, Any]
+    claim: Claim
 
 
 class BotHandler:
@@ -28,19 +99,56 @@ class BotHandler:
     Args:
         turns: keeps the turns.
         slack: makes the Web API of the event's connection.
+        drafts: the same for what is shown on the way to an answer, which may wait for what is more urgent.
         agents: chooses who answers.
-        clock: for the durations in the log.
+        requests: makes what they are asked.
+        notes: remembers what is said.
+        limits: who asks too much.
+        files: shows the files that an agent made.
+        titles: gives a name to a new conversation.
+        find_language: of the bot's own sentences to a person.
+        buttons: what stands below the answers.
+        pace: how fast an answer that is written changes.
+        pod_id: this process, for the traces.
+        clock: for durations and times.
         turn_timeout_s: the longest time an agent may take for one answer.
     """
 
     def __init__(
-        self, *, turns: TurnStore, slack: SlackApis, agents: Agents, clock: Clock, turn_timeout_s: float
+        self,
+        *,
+        turns: TurnStore,
+        slack: SlackApis,
+        drafts: SlackApis,
+        agents: Agents,
+        requests: Requests,
+        notes: Notes,
+        limits: Limits,
+        files: Files,
+        titles: ThreadTitles,
+        find_language: Callable[[Connection, UserId | None], Awaitable[str]],
+        buttons: AnswerButtons,
+        pace: Pace,
+        pod_id: PodId,
+        clock: Clock,
+        turn_timeout_s: float,
     ) -> None:
         self._turns = turns
         self._slack = slack
+        self._drafts = drafts
         self._agents = agents
+        self._requests = requests
+        self._notes = notes
+        self._limits = limits
+        self._files = files
+        self._titles = titles
+        self._find_language = find_language
+        self._buttons = buttons
+        self._pace = pace
+        self._pod_id = pod_id
         self._clock = clock
         self._turn_timeout_s = turn_timeout_s
+        self._refusals = StreamRefusals(clock=clock)
 
     async def handle(self, connection: Connection, event: JournalledEvent, claim: Claim) -> Outcome:
         """Answer the event and return DONE, or SKIPPED and why it is not answered.
@@ -49,15 +157,16 @@ class BotHandler:
             SlackMcpError: the turn stands where it was stored, and may be run again.
         """
         started_s = self._clock.monotonic_s()
-        begun = await self._begin(connection, event)
-        if isinstance(begun, str):
-            return Outcome(state=EventState.SKIPPED, reason=str(begun))
-        turn = begun
+        heard = await self._hear(connection, event, claim)
+        if isinstance(heard, str):
+            return Outcome(state=EventState.SKIPPED, reason=str(heard))
+        turn = heard.turn
+        is_resumed = event.redone or turn.state is not TurnState.STARTED
         if turn.state is TurnState.FINISHED:
             if turn.notice != NO_ANSWER:
                 return Outcome(state=EventState.DONE, reason=turn.notice or ANSWERED)
-            turn = reopen(turn)  # it was given up, and then somebody had the dead event replayed
-        run = self._make_run(connection, turn, claim, may_exist=event.redone or begun.state is not TurnState.STARTED)
+            heard = replace(heard, turn=reopen(turn))  # it was given up, and then somebody had the event replayed
+        run = await self._make_run(connection, heard, is_resumed=is_resumed)
         outcome = await run.run()
         _log.info(
             "turn.finished",
@@ -77,16 +186,16 @@ class BotHandler:
         Raises:
             SlackMcpError: it could not be said, or not be stored.
         """
-        turn = await self._begin(connection, event)
-        if isinstance(turn, str) or turn.state is TurnState.FINISHED:
+        heard = await self._hear(connection, event, claim)
+        if isinstance(heard, str) or heard.turn.state is TurnState.FINISHED:
             return
-        run = self._make_run(connection, turn, claim, may_exist=True)
+        run = await self._make_run(connection, heard, is_resumed=True)
         await run.give_up(may_speak=not isinstance(error, TokenRevokedError | MissingScopeError | SlackRefusedError))
         _log.info(
             "turn.given_up", connection_id=connection.connection_id, event_id=event.event_id, error_code=error.code
         )
 
-    async def _begin(self, connection: Connection, event: JournalledEvent) -> Turn | str:
+    async def _hear(self, connection: Connection, event: JournalledEvent, claim: Claim) -> _Heard | str:
         """Return the event's turn as the store has it, or the word why it has none."""
         try:
             envelope = parse_envelope(event.payload)
@@ -94,30 +203,95 @@ class BotHandler:
             return error.code
         if not isinstance(envelope, EventCallback):
             return SkipReason.EVENT_TYPE
+        corrected = correct(event, envelope, read_raw(event.payload), claim)
+        if corrected is None:
+            return SkipReason.DELETED
+        envelope, message = corrected
         decision = await decide(connection, envelope, self._turns)
-        if not isinstance(decision, Addressed):
-            return decision
+        if isinstance(decision, Addressed):
+            begun = await self._begin(connection, event, envelope, decision)
+        else:
+            begun = decision
+        await self._notes.hear(connection, envelope, message, decision)
+        if not isinstance(begun, Turn):
+            return begun
+        return _Heard(turn=begun, event=event, envelope=envelope, message=message, claim=claim)
+
+    async def _begin(
+        self, connection: Connection, event: JournalledEvent, envelope: EventCallback, addressed: Addressed
+    ) -> Turn | str:
+        """Return the question's turn, or the word why it has none."""
+        refusal = await self._limits.admit(connection, addressed, envelope, is_redone=event.redone)
+        if refusal is not None:
+            return refusal
         turn = await self._turns.begin_turn(
             Turn(
                 connection_id=connection.connection_id,
-                channel_id=decision.channel_id,
-                message_ts=decision.message_ts,
-                thread_ts=decision.thread_ts,
+                channel_id=addressed.channel_id,
+                message_ts=addressed.message_ts,
+                thread_ts=addressed.thread_ts,
                 event_id=event.event_id,
-                user_id=decision.user_id,
+                user_id=addressed.user_id,
                 state=TurnState.STARTED,
-                question=decision.question,
+                question=addressed.question,
             )
         )
         # Slack sends a mention as app_mention and as message, with two event ids: whoever came first answers.
         return turn if turn.event_id == event.event_id else "same_message"
 
-    def _make_run(self, connection: Connection, turn: Turn, claim: Claim, *, may_exist: bool) -> TurnRun:
+    async def _make_run(self, connection: Connection, heard: _Heard, *, is_resumed: bool) -> TurnRun:
+        turn, event = heard.turn, heard.event
+        language = await self._find_language(connection, turn.user_id)
+        trace = Trace(turn.trace, clock=self._clock)
+        trace.note("run", pod=self._pod_id, attempts=event.attempts, takeovers=heard.claim.takeovers)
+        api = self._slack.open(connection, observe=trace.note_call)
+        drafts = self._drafts.open(connection, observe=trace.note_call)
+
+        def make_presenter(turn: Turn, progress: Progress) -> Presenter:
+            return Presenter(
+                connection=connection,
+                turn=turn,
+                language=language,
+                api=api,
+                drafts_api=drafts,
+                messages=TurnMessages(api=api, turn=turn, may_exist=is_resumed and not turn.is_settled),
+                drafts=TurnMessages(api=drafts, turn=turn, may_exist=False),
+                progress=progress,
+                team_id=heard.envelope.user_team_id or heard.envelope.team_id,
+                buttons=self._buttons,
+                refusals=self._refusals,
+                is_resumed=is_resumed,
+                pace=self._pace,
+                clock=self._clock,
+            )
+
+        async def make_request(turn: Turn) -> Asked:
+            if not is_resumed:
+                await self._titles.name(connection, turn)
+            return await self._requests.build(
+                connection, turn, heard.message, language=language, is_repeated=is_resumed
+            )
+
+        async def deliver(turn: Turn, files: Sequence[AgentFile], remember: Remember) -> Sequence[str]:
+            return await self._files.deliver(
+                connection,
+                turn.channel_id,
+                turn.thread_ts,
+                files,
+                earlier=trace.uploads,
+                remember=remember,
+                language=language,
+            )
+
         return TurnRun(
             connection=connection,
             turn=turn,
-            claim=claim,
-            messages=TurnMessages(api=self._slack.open(connection), turn=turn, may_exist=may_exist),
+            claim=heard.claim,
+            language=language,
+            make_presenter=make_presenter,
+            make_request=make_request,
+            deliver=deliver,
+            trace=trace,
             turns=self._turns,
             agents=self._agents,
             turn_timeout_s=self._turn_timeout_s,

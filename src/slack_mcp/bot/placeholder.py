@@ -7,7 +7,7 @@ import anyio
 import structlog
 
 from slack_mcp.bot.addressed import Addressed, find_addressed
-from slack_mcp.bot.messages import TurnMessages
+from slack_mcp.bot.messages import Content, TurnMessages
 from slack_mcp.catalogue import Sentence, render_sentence
 from slack_mcp.core.errors import MalformedBodyError, SlackApiError, TriggerUnavailableError
 from slack_mcp.core.ids import EventId, Ts
@@ -56,7 +56,8 @@ class PlaceholderLender:
             return begun.answer_ts
         messages = TurnMessages(api=self._slack.open(connection), turn=begun, may_exist=event.redone)
         try:
-            ts = await messages.post_once(0, render_sentence(connection.settings.language, Sentence.THINKING))
+            thinking = Content(text=render_sentence(connection.settings.language, Sentence.THINKING))
+            ts = await messages.show(0, thinking, None)
         except SlackApiError as error:
             if error.retryable:
                 raise
@@ -82,7 +83,7 @@ class PlaceholderLender:
                 connection.settings.language, Sentence.NO_ANSWER, reference=escape(event.event_id)
             )
             messages = TurnMessages(api=self._slack.open(connection), turn=turn, may_exist=True)
-            ts = await messages.show(sentence, turn.answer_ts)
+            ts = await messages.show(0, Content(text=sentence), turn.answer_ts)
             await self._turns.save_turn(replace(turn, state=TurnState.FINISHED, answer_ts=ts), claim)
 
     async def _is_untouched(self, connection: Connection, turn: Turn) -> bool:

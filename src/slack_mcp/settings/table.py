@@ -199,6 +199,21 @@ class Settings(BaseSettings):
         SLACK, "SLACK_USER_TOKEN", None, "Taken by `slack-mcp stdio` beside `SLACK_BOT_TOKEN`, for search and unreads."
     )
 
+    slack_budget: bool = setting(
+        SLACK,
+        "SLACK_BUDGET",
+        default=True,
+        description="`false` lets every call to Slack's Web API start at once, whatever Slack's rate limits are.",
+    )
+    slack_budget_factor: float = setting(
+        SLACK,
+        "SLACK_BUDGET_FACTOR",
+        1.0,
+        "What Slack's rate limits are multiplied by, for workspaces that have others.",
+        gt=0,
+        le=1000,
+    )
+
     default_agent: AgentBackend | None = setting(
         AGENTS,
         "DEFAULT_AGENT",
@@ -210,6 +225,23 @@ class Settings(BaseSettings):
     )
     openai_api_key: SecretText | None = setting(AGENTS, "OPENAI_API_KEY", None, "Key for that server.")
     openai_model: str | None = setting(AGENTS, "OPENAI_MODEL", None, "Model, unless the connection names one.")
+    transcription_model: str | None = setting(
+        AGENTS,
+        "TRANSCRIPTION_MODEL",
+        None,
+        "Model that writes down recordings, such as `whisper-1`. Unset: only connections that name a WHISPER in Mesh "
+        "have them written down.",
+    )
+    transcription_url: WebUrl | None = setting(
+        AGENTS,
+        "TRANSCRIPTION_URL",
+        None,
+        "OpenAI-compatible server of that model. Unset: that of `OPENAI_BASE_URL`, with its key.",
+        expected=A_WEB_URL,
+    )
+    transcription_api_key: SecretText | None = setting(
+        AGENTS, "TRANSCRIPTION_API_KEY", None, "Key for it. Unset, and no `TRANSCRIPTION_URL`: `OPENAI_API_KEY`."
+    )
     turn_timeout_s: float = setting(
         AGENTS, "SLACK_MCP_TURN_TIMEOUT_S", 300.0, "Longest time an agent may take for one answer.", unit="s", gt=0
     )
@@ -255,6 +287,15 @@ class Settings(BaseSettings):
     )
     max_body_bytes: int = setting(
         WORK, "SLACK_MCP_MAX_BODY_BYTES", 1_048_576, "Largest webhook body that is read.", unit="bytes", ge=1024
+    )
+    max_file_bytes: int = setting(
+        WORK,
+        "SLACK_MCP_MAX_FILE_BYTES",
+        26_214_400,
+        "Largest file that is fetched for a question, or shown for an agent. A process has up to 8 in memory.",
+        unit="bytes",
+        ge=1024,
+        le=104_857_600,
     )
     max_waiting_deliveries: int = setting(
         WORK,
@@ -307,6 +348,15 @@ class Settings(BaseSettings):
         "After how long a connection that Mesh refuses is disabled, until it is saved in Mesh again; 0 is never.",
         unit="days",
         ge=0,
+    )
+    temp_file_ttl_s: float = setting(
+        REST,
+        "SLACK_MCP_TEMP_FILE_TTL_S",
+        600.0,
+        "How long the link to a recording is good that is written down elsewhere.",
+        unit="s",
+        ge=60,
+        le=86_400,
     )
     drain_delay_s: float = setting(
         REST,
@@ -486,6 +536,19 @@ RULES: Final = (
         ("retry_base_s", "retry_max_age_s"),
         lambda s: s.retry_base_s < s.retry_max_age_s,
         "SLACK_MCP_RETRY_BASE_S must be less than SLACK_MCP_RETRY_MAX_AGE_S.",
+    ),
+    Rule(
+        ("transcription_model", "transcription_url"),
+        lambda s: s.transcription_url is None or bool(s.transcription_model),
+        "TRANSCRIPTION_URL needs TRANSCRIPTION_MODEL.",
+    ),
+    Rule(
+        ("transcription_model", "transcription_url", "transcription_api_key", "openai_api_key", "openai_base_url"),
+        lambda s: (
+            not s.transcription_model
+            or bool(s.transcription_url or s.transcription_api_key or s.openai_api_key or s.openai_base_url)
+        ),
+        "TRANSCRIPTION_MODEL needs TRANSCRIPTION_URL, or a key: TRANSCRIPTION_API_KEY or OPENAI_API_KEY.",
     ),
     Rule(
         ("default_agent", "openai_model"),

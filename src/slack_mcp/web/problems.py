@@ -18,6 +18,7 @@ STATUS: Final = MappingProxyType(
         errors.ForbiddenError: 403,
         errors.ConnectionNotFoundError: 404,
         errors.UserTokenMissingError: 409,
+        errors.ApprovalPendingError: 409,
         errors.ConflictError: 409,
         errors.RateLimitedError: 503,
         errors.TokenRevokedError: 502,

@@ -2,7 +2,9 @@
 
 import itertools
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
+import anyio
 import pytest
 from bot_fakes import (
     Effects,
@@ -15,150 +17,194 @@ from bot_fakes import (
     make_claim,
     make_connection,
     make_event,
+    make_handler,
 )
-from stepping_clock import SteppingClock
 
-from slack_mcp.bot.handler import BotHandler
 from slack_mcp.catalogue import Sentence, render_sentence
 from slack_mcp.core.errors import AgentNotConfiguredError, AgentRefusedError, SlackRefusedError
-from slack_mcp.core.model import TurnState
-from slack_mcp.ports.agent import AgentRequest
+from slack_mcp.core.model import ConnectionSettings, TurnState
+from slack_mcp.ports.agent import AgentEvent, AgentRequest, AgentText
 
 pytestmark = pytest.mark.anyio
 THINKING = render_sentence("en", Sentence.THINKING)
-SHORT = ["begin_turn", "post_message", "save_turn", "save_turn", "update_message", "save_turn"]
-LONG = [*SHORT[:-1], "post_message", "post_message", "save_turn"]
-NOTICE = ["begin_turn", "post_message", "save_turn"]
 WHENS: tuple[When, ...] = ("before", "after")
+WORDS = "words " * 550
+STREAM = ConnectionSettings()
+EDIT = ConnectionSettings(streaming=False)
+QUIET = ConnectionSettings(streaming=False, show_thinking_message=False)
+STREAMED = ["save_turn", "start_stream", "save_turn"]
+# The settings, the words of each text that the agent says while somebody looks, and what is done.
+RUNS = {
+    "streamed": (
+        STREAM,
+        ["a", " b", " c"],
+        [
+            *("begin_turn", "set_status", *STREAMED, "append_stream", "append_stream"),
+            *("save_turn", "stop_stream", "save_turn"),
+        ],
+    ),
+    "streamed in three": (
+        STREAM,
+        [f"{WORDS}\n\n", f"{WORDS}\n\n", "end"],
+        [
+            *("begin_turn", "set_status", *STREAMED, "stop_stream", *STREAMED, "stop_stream", *STREAMED),
+            *("save_turn", "stop_stream", "save_turn"),
+        ],
+    ),
+    "at once": (STREAM, None, ["begin_turn", "save_turn", "post_message", "save_turn"]),
+    "placeholder": (
+        EDIT,
+        None,
+        ["begin_turn", "post_message", "save_turn", "save_turn", "update_message", "save_turn"],
+    ),
+    "no sign of life": (QUIET, None, ["begin_turn", "save_turn", "post_message", "save_turn"]),
+}
 
 
 class Pods:
     """Pods that share a database and a workspace. An agent never gives the same answer twice."""
 
-    def __init__(self, paragraphs: int | None) -> None:
+    def __init__(self, settings: ConnectionSettings, says: list[str] | None, *, no_agent: bool = False) -> None:
         self.effects = Effects()
         self.turns = FakeTurns(self.effects)
         self.slack = FakeSlack(self.effects)
         self.asked = 0
-        script = AgentNotConfiguredError("none") if paragraphs is None else self._script(paragraphs)
-        self.handler = BotHandler(
-            turns=self.turns,
-            slack=self.slack,
-            agents=ScriptedAgents(script),
-            clock=SteppingClock(),
-            turn_timeout_s=60,
-        )
+        self.connection = replace(make_connection(), settings=settings)
+        script = AgentNotConfiguredError("none") if no_agent else self._script(says)
+        self.handler = make_handler(self.turns, self.slack, ScriptedAgents(script))
 
-    def _script(self, paragraphs: int) -> Script:
-        async def script(_request: AgentRequest) -> AsyncIterator[str]:
+    def _script(self, says: list[str] | None) -> Script:
+        async def script(request: AgentRequest) -> AsyncIterator[AgentEvent]:
             self.asked += 1
-            for number in range(paragraphs):
-                yield f"{self.asked}.{number} " + "words " * 500 + "\n\n"
+            yield AgentText(text=f"answer {self.asked} ")
+            if says is None:
+                yield AgentText(text=f"and {self.asked}")
+                return
+            for text in says:
+                before = len(self.effects.done)
+                yield AgentText(text=text)
+                if not request.is_repeated:  # a second run shows nothing before the end
+                    await self.slack.wait_for(lambda before=before: len(self.effects.done) > before)  # type: ignore[misc]
+                    await anyio.wait_all_tasks_blocked()
 
         return script
 
     async def run(self, *, redone: bool, die_at: tuple[int, When] | None = None) -> bool:
         """Handle the event; False when the pod died at it."""
         self.effects.die_at = die_at and (len(self.effects.done) + die_at[0], die_at[1])
+        died = False
         try:
-            await self.handler.handle(make_connection(), make_event(redone=redone), make_claim())
-        except PodDied:
-            return False
-        return True
+            await self.handler.handle(self.connection, make_event(redone=redone), make_claim())
+        except* PodDied:
+            died = True
+        return not died
 
-    def check(self, messages: int) -> None:
-        """One message for each piece, all of one answer, of which nobody ever saw another version."""
+    def check(self) -> None:
+        """All of one answer is shown once, and nothing else."""
         (turn,) = self.turns.turns.values()
         assert turn.state is TurnState.FINISHED
-        assert len(self.slack.metadata) == len(self.slack.shown) == messages
+        assert turn.parts == tuple(self.slack.shown)
+        assert turn.answer_ts == turn.parts[0]
+        assert turn.opening is None
+        assert not self.slack.streaming
         if turn.answer is not None:
-            assert "".join(self.slack.texts) == turn.answer
-        for texts in self.slack.shown.values():
-            assert len(set(texts) - {THINKING}) == 1
-            assert texts[0] == THINKING or len(texts) == 1 or len(set(texts)) == 1
+            assert " ".join(self.slack.texts).split() == turn.answer.split()
+        for part, ts in enumerate(turn.parts):
+            metadata = self.slack.metadata[ts]
+            assert metadata is not None
+            assert metadata["event_payload"].get("part", 0) == part
 
 
 SCENARIOS = [
-    pytest.param(paragraphs, messages, place, when, id=f"{name}, died {when} {place} {effects[place]}")
-    for name, paragraphs, messages, effects in (
-        ("short", 1, 1, SHORT),
-        ("long", 3, 3, LONG),
-        ("no agent", None, 1, NOTICE),
-    )
+    pytest.param(name, place, when, id=f"{name}, died {when} {place} {effects[place]}")
+    for name, (_, _, effects) in RUNS.items()
     for place, when in itertools.product(range(len(effects)), WHENS)
 ]
 
 
-@pytest.mark.parametrize(("paragraphs", "effects"), [(1, SHORT), (3, LONG), (None, NOTICE)])
-async def test_the_effects_of_a_run_are_those_that_a_pod_may_die_at(paragraphs: int | None, effects: list[str]) -> None:
-    pods = Pods(paragraphs)
+@pytest.mark.parametrize("name", RUNS)
+async def test_the_effects_of_a_run_are_those_that_a_pod_may_die_at(name: str) -> None:
+    settings, says, effects = RUNS[name]
+    pods = Pods(settings, says)
     assert await pods.run(redone=False)
     assert pods.effects.done == effects
+    pods.check()
 
 
-@pytest.mark.parametrize(("paragraphs", "messages", "place", "when"), SCENARIOS)
-async def test_a_turn_that_a_pod_died_at_ends_in_one_answer(
-    paragraphs: int | None, messages: int, place: int, when: When
-) -> None:
-    pods = Pods(paragraphs)
+@pytest.mark.parametrize(("name", "place", "when"), SCENARIOS)
+async def test_a_turn_that_a_pod_died_at_ends_in_one_answer(name: str, place: int, when: When) -> None:
+    settings, says, _ = RUNS[name]
+    pods = Pods(settings, says)
     assert not await pods.run(redone=False, die_at=(place, when))
     assert await pods.run(redone=True)
-    pods.check(messages)
+    pods.check()
 
 
-@pytest.mark.parametrize(("paragraphs", "messages", "place", "when"), SCENARIOS)
-async def test_a_second_pod_that_dies_changes_nothing(
-    paragraphs: int | None, messages: int, place: int, when: When
-) -> None:
-    for second in itertools.product(range(len(LONG) + 2), WHENS):
-        pods = Pods(paragraphs)
+@pytest.mark.parametrize(("name", "place", "when"), SCENARIOS)
+async def test_a_second_pod_that_dies_changes_nothing(name: str, place: int, when: When) -> None:
+    settings, says, _ = RUNS[name]
+    for second in itertools.product(range(8), WHENS):
+        pods = Pods(settings, says)
         await pods.run(redone=False, die_at=(place, when))
         await pods.run(redone=True, die_at=second)
         assert await pods.run(redone=True)
-        pods.check(messages)
+        pods.check()
 
 
 @pytest.mark.parametrize("when", WHENS)
 @pytest.mark.parametrize("place", range(4))
 async def test_a_deleted_placeholder_is_posted_anew_once(place: int, when: When) -> None:
-    pods = Pods(1)
+    pods = Pods(EDIT, None)
     assert not await pods.run(redone=False, die_at=(3, "after"))  # answered, and not shown yet
     (placeholder,) = pods.slack.shown
     pods.slack.delete(placeholder)
     await pods.run(redone=True, die_at=(place, when))
     assert await pods.run(redone=True)
-    (turn,) = pods.turns.turns.values()
-    assert pods.slack.texts == [turn.answer]
+    pods.check()
     assert len(pods.slack.metadata) == 2
 
 
 @pytest.mark.parametrize("when", WHENS)
-@pytest.mark.parametrize("place", range(len(SHORT) + 2))
+@pytest.mark.parametrize("place", range(8))
 async def test_an_answer_that_comes_too_late_for_an_edit_is_posted_beside_the_placeholder_once(
     place: int, when: When
 ) -> None:
-    pods = Pods(1)
+    pods = Pods(EDIT, None)
     closed = SlackRefusedError("chat.update", "edit_window_closed")
     pods.slack.fail = lambda method: closed if method == "update_message" else None
     await pods.run(redone=False, die_at=(place, when))
     assert await pods.run(redone=True)
     (turn,) = pods.turns.turns.values()
     assert turn.state is TurnState.FINISHED
-    assert pods.slack.texts == [THINKING, turn.answer]
+    thinking, answer = pods.slack.texts
+    assert turn.answer is not None
+    assert (thinking, answer.split()) == (THINKING, turn.answer.split())
     assert turn.answer_ts == list(pods.slack.shown)[1]
+
+
+@pytest.mark.parametrize("when", WHENS)
+@pytest.mark.parametrize("place", range(5))
+async def test_a_notice_is_said_once(place: int, when: When) -> None:
+    pods = Pods(STREAM, None, no_agent=True)
+    await pods.run(redone=False, die_at=(place, when))
+    assert await pods.run(redone=True)
+    assert pods.slack.texts == [render_sentence("en", Sentence.AGENT_NOT_CONFIGURED, connection_id="conn_1")]
+    pods.check()
 
 
 @pytest.mark.parametrize("when", WHENS)
 @pytest.mark.parametrize("place", range(4))
 @pytest.mark.parametrize("first", [(0, "after"), (1, "after"), (2, "after")])
-async def test_giving_up_is_said_once(first: tuple[int, When], place: int, when: When) -> None:
-    pods = Pods(1)
+@pytest.mark.parametrize("name", ["streamed", "placeholder"])
+async def test_giving_up_is_said_once(name: str, first: tuple[int, When], place: int, when: When) -> None:
+    settings, says, _ = RUNS[name]
+    pods = Pods(settings, says)
     await pods.run(redone=False, die_at=first)
     pods.effects.die_at = (len(pods.effects.done) + place, when)
     for _ in range(2):
         try:
-            await pods.handler.give_up(make_connection(), make_event(), make_claim(), AgentRefusedError("no"))
+            await pods.handler.give_up(pods.connection, make_event(), make_claim(), AgentRefusedError("no"))
         except PodDied:
             pods.effects.die_at = None
     assert pods.slack.texts == [render_sentence("en", Sentence.NO_ANSWER, reference="Ev1")]
-    pods.check(1)
+    pods.check()

@@ -16,13 +16,12 @@ from bot_fakes import (
     make_claim,
     make_connection,
     make_event,
+    make_handler,
     make_turn,
     says,
 )
-from stepping_clock import SteppingClock
 
-from slack_mcp.bot.handler import BotHandler
-from slack_mcp.bot.turn import HISTORY_TURNS, MAX_ANSWER_CHARS
+from slack_mcp.bot.draft import MAX_ANSWER_CHARS
 from slack_mcp.catalogue import Sentence, render_sentence
 from slack_mcp.core.errors import (
     AgentError,
@@ -40,9 +39,8 @@ from slack_mcp.core.errors import (
     SlackUnavailableError,
     TokenRevokedError,
 )
-from slack_mcp.core.ids import Ts
 from slack_mcp.core.model import ConnectionSettings, EventState, Outcome, TurnState
-from slack_mcp.ports.agent import AgentMessage, AgentRequest
+from slack_mcp.ports.agent import AgentEvent, AgentRequest, AgentText
 
 pytestmark = pytest.mark.anyio
 THINKING = render_sentence("en", Sentence.THINKING)
@@ -50,7 +48,8 @@ NO_ANSWER = render_sentence("en", Sentence.NO_ANSWER, reference="Ev1")
 NOT_CONFIGURED = render_sentence("en", Sentence.AGENT_NOT_CONFIGURED, connection_id="conn_1")
 ANSWERED = Outcome(state=EventState.DONE, reason="answered")
 CLAIM = make_claim()
-CONNECTION = make_connection()
+# How answers are streamed is told in test_streaming.py.
+CONNECTION = make_connection(settings=ConnectionSettings(streaming=False))
 
 
 class Bot:
@@ -60,13 +59,7 @@ class Bot:
         self.turns = FakeTurns()
         self.slack = FakeSlack()
         self.agents = ScriptedAgents(script)
-        self.handler = BotHandler(
-            turns=self.turns,
-            slack=self.slack,
-            agents=self.agents,
-            clock=SteppingClock(),
-            turn_timeout_s=turn_timeout_s,
-        )
+        self.handler = make_handler(self.turns, self.slack, self.agents, turn_timeout_s=turn_timeout_s)
 
     async def handle(self, **changes: Any) -> Outcome:
         return await self.handler.handle(CONNECTION, make_event(**changes), CLAIM)
@@ -81,15 +74,20 @@ async def test_a_mention_is_answered_in_its_thread() -> None:
     ((ts, texts),) = bot.slack.shown.items()
     assert texts == [THINKING, "Not much."]
     assert bot.slack.threads[ts] == ROOT
-    assert bot.slack.metadata[ts] == {"event_type": "slack_mcp_answer", "event_payload": {"event_id": "Ev1"}}
+    metadata = bot.slack.metadata[ts]
+    assert metadata is not None
+    assert (metadata["event_type"], metadata["event_payload"]["event_id"]) == ("slack_mcp_answer", "Ev1")
     (turn,) = bot.turns.turns.values()
-    assert turn == make_turn(user_id="UANN", state=TurnState.FINISHED, answer_ts=ts, answer="Not much.")
+    assert replace(turn, trace=(), digests=()) == make_turn(
+        user_id="UANN", state=TurnState.FINISHED, answer_ts=ts, answer="Not much.", parts=(ts,)
+    )
+    assert [step["step"] for step in turn.trace] == ["run", "agent", "answered"]
     (request,) = bot.agents.requests
     assert request == AgentRequest(
         event_id=turn.event_id, channel_id=CHANNEL, thread_ts=ROOT, user_id=turn.user_id, question="what is up?"
     )
     assert "fetch_own_replies" not in bot.slack.effects.done  # nothing to look for on a first run
-    assert bot.slack.opened_for == ["conn_1"]
+    assert set(bot.slack.opened_for) == {"conn_1"}
 
 
 async def test_the_answer_is_stored_before_it_is_shown() -> None:
@@ -107,21 +105,9 @@ async def test_the_answer_is_stored_before_it_is_shown() -> None:
 async def test_what_a_model_writes_mentions_nobody() -> None:
     bot = Bot(says("<!channel> <@UANN> R&D \0\ud83d"))
     await bot.handle()
-    assert bot.slack.texts == ["&lt;!channel&gt; &lt;@UANN&gt; R&amp;D ?"]
+    assert bot.slack.texts == ["&lt;\u2060!channel&gt; &lt;\u2060@UANN&gt; R&amp;D ?"]
     (turn,) = bot.turns.turns.values()
     assert turn.answer == "<!channel> <@UANN> R&D ?"
-
-
-async def test_the_agent_hears_what_was_said_before() -> None:
-    bot = Bot(says("Not much."))
-    for number in range(HISTORY_TURNS + 1):
-        said = make_turn(message_ts=Ts(f"1600000000.{number:06d}"), question=f"q{number}", answer=f"a{number}")
-        await bot.turns.begin_turn(said)
-    await bot.turns.begin_turn(make_turn(message_ts=Ts("1600000001.000000"), question="unanswered"))
-    await bot.handle()
-    (request,) = bot.agents.requests
-    assert request.history[:2] == (AgentMessage(role="user", text="q1"), AgentMessage(role="assistant", text="a1"))
-    assert [message.role for message in request.history] == ["user", "assistant"] * HISTORY_TURNS
 
 
 async def test_mention_and_message_of_one_ts_are_one_turn() -> None:
@@ -159,13 +145,13 @@ async def test_what_is_no_message_is_skipped(payload: bytes, reason: str) -> Non
     assert bot.turns.turns == {}
 
 
-async def test_a_file_without_words_is_answered_with_what_the_bot_can_read() -> None:
+async def test_a_file_without_words_and_without_anything_to_read_is_answered_so() -> None:
     bot = Bot(says("Not much."))
     direct = {"type": "message", "channel_type": "im", "subtype": "file_share", "text": ""}
-    assert await bot.handle(**direct) == Outcome(state=EventState.DONE, reason="unsupported_message")
-    assert bot.slack.texts == [render_sentence("en", Sentence.UNSUPPORTED_MESSAGE)]
+    assert await bot.handle(**direct) == Outcome(state=EventState.DONE, reason="nothing_to_read")
+    assert bot.slack.texts == [render_sentence("en", Sentence.NOTHING_TO_READ)]
     assert bot.agents.requests == []
-    assert (await bot.handle(**direct, redone=True)).reason == "unsupported_message"
+    assert (await bot.handle(**direct, redone=True)).reason == "nothing_to_read"
     assert len(bot.slack.shown) == 1
 
 
@@ -173,20 +159,17 @@ async def test_a_file_without_words_is_answered_with_what_the_bot_can_read() -> 
 
 
 async def test_a_long_answer_becomes_several_messages_in_order() -> None:
-    paragraphs = [f"{letter * 3000}\n\n" for letter in "abc"]
-    bot = Bot(says(*paragraphs))
+    paragraphs = [letter * 3000 for letter in "abc"]
+    bot = Bot(says(*(f"{each}\n\n" for each in paragraphs)))
     await bot.handle()
     assert bot.slack.texts == paragraphs
-    assert [dict(each or {})["event_payload"] for each in bot.slack.metadata.values()] == [
-        {"event_id": "Ev1"},
-        {"event_id": "Ev1", "part": 1},
-        {"event_id": "Ev1", "part": 2},
-    ]
+    payloads = [dict(each or {})["event_payload"] for each in bot.slack.metadata.values()]
+    assert [payload.get("part", 0) for payload in payloads] == [0, 1, 2]
     assert set(bot.slack.threads.values()) == {ROOT}
 
 
 async def test_messages_of_nothing_but_blanks_are_left_out() -> None:
-    bot = Bot(says("a", " " * 9000, "b"))
+    bot = Bot(says("a", "\n" * 9000, "b"))
     await bot.handle()
     assert [text.strip() for text in bot.slack.texts] == ["a", "b"]
 
@@ -194,10 +177,10 @@ async def test_messages_of_nothing_but_blanks_are_left_out() -> None:
 async def test_an_answer_without_an_end_is_cut_off_and_its_stream_closed() -> None:
     closed = anyio.Event()
 
-    async def endless(_request: AgentRequest) -> AsyncIterator[str]:
+    async def endless(_request: AgentRequest) -> AsyncIterator[AgentEvent]:
         try:
             while True:
-                yield "word " * 1000
+                yield AgentText(text="word " * 1000)
         finally:
             closed.set()
 
@@ -205,14 +188,14 @@ async def test_an_answer_without_an_end_is_cut_off_and_its_stream_closed() -> No
     assert await bot.handle() == ANSWERED
     assert closed.is_set()
     assert bot.slack.texts[-1].endswith(render_sentence("en", Sentence.ANSWER_CUT))
-    assert MAX_ANSWER_CHARS <= sum(len(text) for text in bot.slack.texts) < MAX_ANSWER_CHARS + 100
+    assert MAX_ANSWER_CHARS - 100 <= sum(len(text) for text in bot.slack.texts) < MAX_ANSWER_CHARS + 100
 
 
 # Agents that fail
 
 
-async def hang(_request: AgentRequest) -> AsyncIterator[str]:
-    yield "One "
+async def hang(_request: AgentRequest) -> AsyncIterator[AgentEvent]:
+    yield AgentText(text="One ")
     await anyio.sleep_forever()
 
 
@@ -276,7 +259,8 @@ async def test_without_an_agent_later_messages_of_the_thread_are_skipped_until_t
 
 async def test_the_bot_speaks_the_connections_language() -> None:
     bot = Bot(AgentNotConfiguredError("none"))
-    brazilian = make_connection(settings=ConnectionSettings(language="pt-BR"), connection_id="conn_<br>")
+    settings = ConnectionSettings(language="pt-BR", streaming=False)
+    brazilian = make_connection(settings=settings, connection_id="conn_<br>")
     await bot.handler.handle(brazilian, make_event(), CLAIM)
     assert bot.slack.texts == [
         render_sentence("pt-BR", Sentence.AGENT_NOT_CONFIGURED, connection_id="conn_&lt;br&gt;"),
@@ -399,7 +383,7 @@ async def test_giving_up_leaves_an_answer_that_may_be_seen_alone() -> None:
         await bot.handle()
     bot.slack.fail = lambda _method: None
     await bot.give_up(error, redone=True)
-    assert bot.slack.texts == ["a" * 3000 + "\n\n"]
+    assert bot.slack.texts == ["a" * 3000]
     (turn,) = bot.turns.turns.values()
     assert (turn.state, turn.notice) == (TurnState.FINISHED, "no_answer")
 
