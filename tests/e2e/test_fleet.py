@@ -85,7 +85,9 @@ async def test_saved_through_one_pod_heard_by_another_answered_once(
             assert len(mesh.api_keys) == 1
             simulator.deliverer.targets = [second.url]
             posted = simulator.say("T1", "U0", "C1", "<@UBOT> who is there?")
-            answer = await simulator.wait_for_answer("T1", "C1", posted.message.ts, text="Answer to:", timeout_s=60)
+            answer = await simulator.wait_for_answer(
+                "T1", "C1", posted.message.ts, text="take your time", is_whole=True, timeout_s=60
+            )
             assert answer.text == "Answer to: who is there?"
             await wait_until_settled(simulator, fleet)
             assert count_bot_messages(workspace, posted.message.ts) == 1
@@ -190,7 +192,9 @@ async def test_a_pod_that_is_told_to_stop_hands_its_work_to_the_others_at_once(
             await fleet.add()
             stopped_s = simulator.clock.monotonic_s()
             assert await first.stop() == 0
-            answer = await simulator.wait_for_answer("T1", "C1", posted.message.ts, text="Answer to:", timeout_s=60)
+            answer = await simulator.wait_for_answer(
+                "T1", "C1", posted.message.ts, text="take your time", is_whole=True, timeout_s=60
+            )
             # Far less than the lease, which another pod would have to wait for.
             assert simulator.clock.monotonic_s() - stopped_s < 10
             assert answer.text == "Answer to: take your time"

@@ -73,14 +73,18 @@ class Soak:
 
     def _is_answered(self, workspace: Workspace, channel: str, root: str, answer: str) -> bool:
         messages = [message for message in workspace.thread(channel, root) if message.bot_id]
-        return " ".join(map(read_shown, messages)).split() == answer.split()
+        return " ".join(map(read_shown, messages)).split() == read_words(answer).split()
 
 
 def read_shown(message: Message) -> str:
-    """Return the Markdown that a message shows, without the fences that stand for code that goes on."""
+    """Return the Markdown that a message shows."""
     blocks = [block["text"] for block in message.blocks or () if block["type"] == "markdown"]
-    shown = "\n".join(blocks) or message.text
-    lines = [line for line in shown.replace(WORD_JOINER, "").split("\n") if not line.startswith("```")]
+    return read_words("\n".join(blocks) or message.text)
+
+
+def read_words(markdown: str) -> str:
+    """Return Markdown without fences: code that goes on in a next message has more of them."""
+    lines = [line for line in markdown.replace(WORD_JOINER, "").split("\n") if not line.startswith("```")]
     return "\n".join(lines)
 
 

@@ -160,7 +160,9 @@ async def test_wherever_a_pod_is_killed_the_thread_has_the_answer_once(
 ) -> None:
     with anyio.fail_after(500):
         async with open_story(kind, database_url, tmp_path) as story:
-            for number, (name, point) in enumerate(POINTS.items()):
+            # What SQLite's one process finds when it starts again, PostgreSQL's other pods find too.
+            points = list(POINTS.items())[:: 1 if kind == "postgresql" else 3]
+            for number, (name, point) in enumerate(points):
                 answers = await story.tell(number, point)
                 assert len(answers) == (3 if point.script == "chapters" else 1), name
                 print(f"{kind}: {name}: {len(answers)} messages")

@@ -143,7 +143,7 @@ async def test_a_turn_that_a_pod_died_at_ends_in_one_answer(name: str, place: in
 @pytest.mark.parametrize(("name", "place", "when"), SCENARIOS)
 async def test_a_second_pod_that_dies_changes_nothing(name: str, place: int, when: When) -> None:
     settings, says, _ = RUNS[name]
-    for second in itertools.product(range(8), WHENS):
+    for second in itertools.product((0, 1, 3, 5), WHENS):
         pods = Pods(settings, says)
         await pods.run(redone=False, die_at=(place, when))
         await pods.run(redone=True, die_at=second)
