@@ -12,7 +12,7 @@ NODE := .conformance
 PIP_FLAGS := --quiet --disable-pip-version-check
 ARGS ?=
 
-.PHONY: help setup run test conformance coverage check format bench docs lock lock-conformance clean
+.PHONY: help setup run test soak conformance coverage check format bench docs lock lock-conformance clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -49,6 +49,9 @@ check: $(VENV)/.ready ## Format, lint, types, floors, dependencies
 format: $(VENV)/.ready ## Format and mend what can be mended
 	$(BIN)/ruff check --fix --exit-zero .
 	$(BIN)/ruff format .
+
+soak: $(VENV)/.ready ## Let bots answer 5,000 questions within Slack's limits
+	SOAK_TURNS=$${SOAK_TURNS:-5000} $(BIN)/python -m pytest tests/e2e/test_soak.py -s $(ARGS)
 
 bench: $(VENV)/.ready ## Measure the webhook beside Bolt for Python, the tools beside fastmcp, and the directory
 	$(BIN)/python -m bench $(ARGS)

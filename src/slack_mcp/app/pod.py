@@ -334,6 +334,7 @@ async def open_pod(settings: Settings) -> AsyncIterator[Pod]:
             connections=stores.connections,
             journal=stores.journal,
             turns=stores.turns,
+            ratings=stores.ratings,
             directory=directory,
             pod=state,
             clock=clock,

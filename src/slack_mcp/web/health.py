@@ -17,10 +17,13 @@ from slack_mcp.core.clock import Clock
 from slack_mcp.core.errors import SlackMcpError, StoreUnavailableError
 from slack_mcp.ports.directory import Directory
 from slack_mcp.ports.store import ConnectionStore, Journal, StoreHealth, TurnArchive
+from slack_mcp.ports.surfaces import Ratings
 
 DATABASE_TIMEOUT_S: Final = 1.0
 # Counting costs the database something, and anybody may ask: within this time all get the same counts.
 COUNTS_TTL_S: Final = 2.0
+# What people thought of the answers lately.
+RATED_S: Final = 86_400.0
 
 _log = structlog.get_logger(__name__)
 
@@ -52,6 +55,7 @@ class Health:
         connections: ConnectionStore,
         journal: Journal,
         turns: TurnArchive,
+        ratings: Ratings,
         directory: Directory,
         pod: PodState,
         clock: Clock,
@@ -61,6 +65,7 @@ class Health:
         self._connections = connections
         self._journal = journal
         self._turns = turns
+        self._ratings = ratings
         self._directory = directory
         self._pod = pod
         self._clock = clock
@@ -110,7 +115,7 @@ class Health:
             "timestamp": datetime.fromtimestamp(self._clock.now_s(), UTC).isoformat(),
             "uptime": round(self._clock.monotonic_s() - self._started_s, 3),
             "database": {"connected": False, "type": self._store.dialect, "connectionsCount": None},
-            "metrics": {"apiKeysCount": None, "kvStoreSize": None, "configCacheSize": stats.size},
+            "metrics": {"apiKeysCount": None, "kvStoreSize": None, "configCacheSize": stats.size, "ratings": None},
             "journal": {"backlog": None, "oldestAgeSeconds": None, "dead": None},
             "cache": {
                 "hits": stats.hits,
@@ -139,7 +144,11 @@ class Health:
                 backlog = await self._journal.load_backlog()
                 self._counts = {
                     "database": {"connected": True, "connectionsCount": connections},
-                    "metrics": {"apiKeysCount": api_keys, "kvStoreSize": await self._turns.count_turns()},
+                    "metrics": {
+                        "apiKeysCount": api_keys,
+                        "kvStoreSize": await self._turns.count_turns(),
+                        "ratings": await self._ratings.count_ratings(None, since_s=self._clock.now_s() - RATED_S),
+                    },
                     "journal": {
                         "backlog": backlog.unfinished,
                         "oldestAgeSeconds": round(backlog.oldest_age_s, 3),
