@@ -85,7 +85,9 @@ def _tell_step(step: Mapping[str, str | int]) -> str:
 
 def _tell_end(event: ExplainedEvent) -> Iterator[str]:
     when = "" if event.finished_at_ms is None else f"{render_time(event.finished_at_ms)}  "
-    attempts = f" after {event.attempts} failed attempts" if event.attempts else ""
+    # The attempt that ended well is counted too.
+    failed = event.attempts - (event.state in {EventState.DONE, EventState.SKIPPED})
+    attempts = f" after {failed} failed attempts" if failed > 0 else ""
     yield f"  {when}{event.state.value}{f' ({event.reason})' if event.reason else ''}{attempts}"
     if event.detail:
         yield f"  {event.detail}"
