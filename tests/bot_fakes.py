@@ -66,6 +66,9 @@ class FakeTurns:
         self.effects.end(effect)
         return standing
 
+    async def load_turn(self, connection_id: ConnectionId, channel_id: ChannelId, message_ts: Ts) -> Turn | None:
+        return self.turns.get((connection_id, channel_id, message_ts))
+
     async def save_turn(self, turn: Turn, claim: Claim) -> None:
         effect = self.effects.begin("save_turn")
         if claim.fence != self.fence:
@@ -262,12 +265,16 @@ class FakeSlack:
         effect = self.effects.begin(method)
         error = self.fail(method)
         if error is not None:
+            self._tell()
             raise error
         return effect
 
-    def _end(self, effect: int) -> None:
+    def _tell(self) -> None:
         self.changed.set()
         self.changed = anyio.Event()
+
+    def _end(self, effect: int) -> None:
+        self._tell()
         self.effects.end(effect)
 
 

@@ -159,6 +159,8 @@ class BotHandler:
         started_s = self._clock.monotonic_s()
         heard = await self._hear(connection, event, claim)
         if isinstance(heard, str):
+            if event.redone:
+                await self._withdraw(connection, event, claim, notice=str(heard))
             return Outcome(state=EventState.SKIPPED, reason=str(heard))
         turn = heard.turn
         is_resumed = event.redone or turn.state is not TurnState.STARTED
@@ -194,6 +196,22 @@ class BotHandler:
         _log.info(
             "turn.given_up", connection_id=connection.connection_id, event_id=event.event_id, error_code=error.code
         )
+
+    async def _withdraw(self, connection: Connection, event: JournalledEvent, claim: Claim, *, notice: str) -> None:
+        """Take back what an earlier run has begun to show of a turn that is not to be answered any more."""
+        try:
+            envelope = parse_envelope(event.payload)
+        except MalformedBodyError:
+            return
+        if not isinstance(envelope, EventCallback) or envelope.channel_id is None or envelope.ts is None:
+            return
+        turn = await self._turns.load_turn(connection.connection_id, envelope.channel_id, envelope.ts)
+        if turn is None or turn.event_id != event.event_id or turn.state is TurnState.FINISHED:
+            return
+        messages = TurnMessages(api=self._slack.open(connection), turn=turn, may_exist=True)
+        for ts in turn.parts:
+            await messages.remove(ts)
+        await self._turns.save_turn(replace(turn, state=TurnState.FINISHED, parts=(), notice=notice), claim)
 
     async def _hear(self, connection: Connection, event: JournalledEvent, claim: Claim) -> _Heard | str:
         """Return the event's turn as the store has it, or the word why it has none."""

@@ -115,6 +115,11 @@ class TurnMessages:
             return found.ts
         return await self._post(part, content)
 
+    async def find_beyond(self, count: int) -> Sequence[Ts]:
+        """Return the messages that are marked as parts behind the first so many, where there may be any."""
+        await self._find(count)
+        return [message.ts for part, message in (self._found or {}).items() if part >= count]
+
     async def remove(self, ts: Ts) -> None:
         """Delete a message that shows nothing of the answer; raises SlackApiError."""
         try:

@@ -13,7 +13,7 @@ from slack_mcp.bot.stream import StreamLostError, StreamWriter
 from slack_mcp.cache import TtlCache
 from slack_mcp.catalogue import Sentence, render_sentence
 from slack_mcp.core.clock import Clock
-from slack_mcp.core.errors import RateLimitedError, SlackApiError
+from slack_mcp.core.errors import RateLimitedError, SlackApiError, SlackUnavailableError
 from slack_mcp.core.ids import ConnectionId, TeamId
 from slack_mcp.core.model import Connection, Turn
 from slack_mcp.ports.agent import AgentTask
@@ -24,6 +24,7 @@ from slack_mcp.protocol.pieces import Pieces
 
 REFUSALS_TTL_S: Final = 600.0
 MAX_REFUSALS: Final = 10_000
+TROUBLE_PAUSE_S: Final = 5.0
 STATUS_LIFE_S: Final = 100.0  # Slack takes a status away after two minutes
 
 Block = Mapping[str, Any]
@@ -205,6 +206,9 @@ class Presenter:
             await self._draft(self._render_draft(pieces), self._drafts)
         except RateLimitedError as error:
             self._not_before_s = self._clock.monotonic_s() + error.retry_after_s
+        except SlackUnavailableError:  # a draft is no reason to lose what the agent is saying
+            self._messages.expect_more()
+            self._not_before_s = self._clock.monotonic_s() + TROUBLE_PAUSE_S
         return True
 
     async def finish(self, pieces: Pieces) -> None:
@@ -240,6 +244,9 @@ class Presenter:
             self._progress.keep(part, await self._messages.show(part, content, known), content.digest)
         for ts in self._progress.parts[len(contents) :]:
             await self._messages.remove(ts)
+        if self._turn.answer is None:  # an earlier run may have shown more of another answer, and not noted it
+            for ts in await self._messages.find_beyond(len(contents)):
+                await self._messages.remove(ts)
         self._progress.end(len(contents))
 
     async def say(self, sentence: Sentence, **values: str) -> None:

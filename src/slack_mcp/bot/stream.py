@@ -25,6 +25,17 @@ from slack_mcp.protocol.pieces import Pieces
 
 MAX_AGE_S: Final = 240.0
 STOPPED: Final = "stopped_by_user"
+UNAVAILABLE: Final = frozenset(
+    {
+        "access_denied",
+        "feature_not_enabled",
+        "method_deprecated",
+        "not_allowed",
+        "not_allowed_token_type",
+        "unknown_method",
+    }
+)
+"""Slack does not stream for this app or workspace; any other refusal is of one place, or of who asked."""
 
 _log = structlog.get_logger(__name__)
 
@@ -101,7 +112,8 @@ class StreamWriter:
         """
         if self._clock.monotonic_s() < self._not_before_s:
             return False
-        if self._ts is not None and self._clock.monotonic_s() - self._started_s > MAX_AGE_S:
+        is_old = self._ts is not None and self._clock.monotonic_s() - self._started_s > MAX_AGE_S
+        if is_old and self._part == len(pieces.closed):  # else it was cut already, and only could not be ended yet
             pieces.cut()
         try:
             while self._part < len(pieces.closed):
@@ -147,7 +159,8 @@ class StreamWriter:
         except (SlackRefusedError, MissingScopeError) as error:
             self._progress.opening = None
             _log.info("stream.refused", connection_id=self._turn.connection_id, error=error.slack_error)
-            raise StreamLostError(is_refused=True) from None
+            is_refused = isinstance(error, MissingScopeError) or error.slack_error in UNAVAILABLE
+            raise StreamLostError(is_refused=is_refused) from None
         self._ts, self._started_s = ts, self._clock.monotonic_s()
         await self._progress.note_part(self._part, ts)
 

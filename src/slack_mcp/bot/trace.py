@@ -31,7 +31,7 @@ class Trace:
     @property
     def steps(self) -> tuple[Step, ...]:
         """The steps, oldest first; of very many the middle is left out, but for what is read again."""
-        middle = self._steps[_KEPT_FIRST : len(self._steps) + _KEPT_FIRST - MAX_STEPS]
+        middle = self._steps[_KEPT_FIRST : max(_KEPT_FIRST, len(self._steps) + _KEPT_FIRST - MAX_STEPS)]
         left_out = [id(step) for step in middle if step["step"] != UPLOAD]
         return tuple(step for step in self._steps if id(step) not in left_out)
 

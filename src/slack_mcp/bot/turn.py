@@ -154,6 +154,8 @@ class TurnRun:
             SlackApiError: one of its classes.
             StoreError: one of its classes.
         """
+        if self._turn.is_settled:
+            await self._save(is_settled=False)
         # With an answer, some of it may be in the thread already, and must not be taken away.
         if may_speak and self._turn.answer is None:
             await self._presenter.say(Sentence.NO_ANSWER, reference=escape(self._turn.event_id))

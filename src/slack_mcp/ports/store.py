@@ -110,6 +110,10 @@ class TurnStore(Protocol):
         """Insert the turn unless the message has one already; returns the one that stands."""
         ...
 
+    async def load_turn(self, connection_id: ConnectionId, channel_id: ChannelId, message_ts: Ts) -> Turn | None:
+        """Return the message's turn, None when it has none."""
+        ...
+
     async def save_turn(self, turn: Turn, claim: Claim) -> None:
         """Store how far the turn has come: everything but what was asked, and whether it is to be stopped.
 

@@ -372,3 +372,68 @@ async def test_blocks_that_slack_refuses_are_left_out() -> None:
     bot.say("**One**")
     assert await bot.handle() == ANSWERED
     assert bot.slack.texts == ["*One*"]
+
+
+async def test_trouble_with_a_draft_does_not_interrupt_the_agent() -> None:
+    bot = Bot()
+    bot.fail("start_stream", SlackRefusedError("chat.startStream", "unknown_method"))
+    bot.say("One", bot.shows("One"))
+
+    def arm() -> bool:
+        bot.fail("update_message", SlackUnavailableError("chat.update", "timeout"))
+        return True
+
+    bot.say("", arm)
+    bot.say(" two", lambda: bot.slack.effects.done.count("update_message") > 0)
+    bot.say(" three")
+    assert await bot.handle() == ANSWERED
+    assert bot.slack.texts == ["One two three"]
+    assert len(bot.agents.requests) == 1
+
+
+async def test_a_refusal_that_is_of_one_place_alone_leaves_the_others_their_streams() -> None:
+    bot = Bot()
+    bot.fail("start_stream", SlackRefusedError("chat.startStream", "missing_recipient_user_id"))
+    bot.say("One", bot.shows("One"))
+    assert await bot.handle() == ANSWERED
+    bot.turns.turns.clear()
+    bot.says.clear()
+    bot.say("Two", bot.shows("Two"))
+    await bot.handle()
+    assert bot.slack.effects.done.count("start_stream") == 2
+
+
+async def test_what_was_begun_for_a_question_that_is_deleted_is_taken_back() -> None:
+    bot = Bot(streaming=False)
+
+    async def fail(_request: AgentRequest) -> AsyncIterator[AgentEvent]:
+        yield AgentText(text="")
+        raise AgentStreamBrokenError("cut")
+
+    bot.agents.script = fail
+    with pytest.raises(AgentStreamBrokenError):
+        await bot.handle()
+    assert bot.slack.texts == [THINKING]
+    asked = make_event(redone=True)
+    deleted = make_event(
+        "Ev2",
+        type="message",
+        subtype="message_deleted",
+        deleted_ts="1700000000.000100",
+        previous_message={"ts": "1700000000.000100", "user": "UANN", "text": "<@UBOT> what is up?"},
+        ts="1700000009.000100",
+    )
+    claim = replace(CLAIM, events=(asked, replace(deleted, id=2)))
+    outcome = await bot.handler.handle(bot.connection, asked, claim)
+    assert outcome == Outcome(state=EventState.SKIPPED, reason="deleted")
+    assert bot.slack.texts == []
+    assert (bot.turn.state, bot.turn.notice) == (TurnState.FINISHED, "deleted")
+
+
+async def test_a_shorter_answer_leaves_nothing_of_a_longer_one_that_was_not_noted() -> None:
+    bot = Bot(streaming=False)
+    marked = {"event_type": "slack_mcp_answer", "event_payload": {"event_id": "Ev1", "part": 1}}
+    await bot.slack.post_message("C1", "old end", thread_ts="1700000000.000100", metadata=marked)  # type: ignore[arg-type]
+    bot.say("Short")
+    assert await bot.handle(redone=True) == ANSWERED
+    assert bot.slack.texts == ["Short"]
