@@ -86,7 +86,7 @@ async def test_saved_through_one_pod_heard_by_another_answered_once(
             simulator.deliverer.targets = [second.url]
             posted = simulator.say("T1", "U0", "C1", "<@UBOT> who is there?")
             answer = await simulator.wait_for_answer(
-                "T1", "C1", posted.message.ts, text="take your time", is_whole=True, timeout_s=60
+                "T1", "C1", posted.message.ts, text="who is there?", is_whole=True, timeout_s=60
             )
             assert answer.text == "Answer to: who is there?"
             await wait_until_settled(simulator, fleet)
@@ -192,6 +192,10 @@ async def test_a_pod_that_is_told_to_stop_hands_its_work_to_the_others_at_once(
             await fleet.add()
             stopped_s = simulator.clock.monotonic_s()
             assert await first.stop() == 0
+            # The agent works on, whoever listens to it.
+            (thread_id,) = mesh.threads
+            mesh.release.set()
+            mesh.finish_run(thread_id, "Answer to: take your time")
             answer = await simulator.wait_for_answer(
                 "T1", "C1", posted.message.ts, text="take your time", is_whole=True, timeout_s=60
             )
