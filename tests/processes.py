@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ from anyio.streams.text import TextReceiveStream
 from slack_mcp.app import open_admin
 from slack_mcp.catalogue import Sentence, render_sentence
 from slack_mcp.core.ids import ConnectionId
-from slack_mcp.core.model import Connection, ConnectionSettings, Speaking
+from slack_mcp.core.model import Connection, ConnectionSettings, Distribution, Speaking
 from slack_mcp.core.secret import Secret
 from slack_mcp.settings import Settings
 from slack_mcp.simulator import Workspace
@@ -149,10 +150,12 @@ class Fleet:
     async def restart(self, pod: PodProcess) -> None:
         await pod.start(self._tasks)
 
-    async def connect(self, workspace: Workspace) -> Connection:
+    async def connect(self, workspace: Workspace, *, distribution: Distribution | None = None) -> Connection:
         """Save the connection of a simulated workspace, as `slack-mcp connections add` does."""
+        connection = make_connection(workspace)
+        settings = replace(connection.settings, distribution=distribution)
         async with open_admin(self.settings) as admin:
-            return await admin.saver.save(make_connection(workspace))
+            return await admin.saver.save(replace(connection, settings=settings))
 
     async def fetch(self, statement: str) -> Sequence[asyncpg.Record]:
         """Return the rows of a statement; PostgreSQL only."""

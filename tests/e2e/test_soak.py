@@ -13,6 +13,7 @@ import pytest
 from fake_openai import FakeOpenAi
 from processes import make_workspace, open_fleet
 
+from slack_mcp.core.model import Distribution
 from slack_mcp.protocol.mentions import WORD_JOINER
 from slack_mcp.simulator import Simulator, Workspace, serve
 from slack_mcp.simulator.limits import Limits
@@ -112,7 +113,7 @@ async def test_no_limit_of_slack_is_met(postgres_url: str, tmp_path: Path) -> No
             ) as fleet,
         ):
             for workspace in workspaces:
-                await fleet.connect(workspace)
+                await fleet.connect(workspace, distribution=Distribution.UNLISTED)
             await fleet.add(2)
             simulator.deliverer.targets = fleet.urls
             soak = Soak(workspaces, simulator, model)
