@@ -9,8 +9,8 @@ import anyio
 import structlog
 
 from slack_mcp.catalogue import Sentence, render_sentence
-from slack_mcp.core.errors import MalformedBodyError, SlackMcpError
-from slack_mcp.core.model import Claim, Connection, EventState, JournalledEvent, Outcome
+from slack_mcp.core.errors import SlackMcpError
+from slack_mcp.core.model import Connection, EventState, JournalledEvent, Outcome
 from slack_mcp.interactions.cards import (
     ANSWER_PREFIX,
     FORM_ACTION,
@@ -29,10 +29,8 @@ from slack_mcp.protocol.interactions import (
     BLOCK_ACTIONS,
     VIEW_SUBMISSION,
     Interaction,
-    parse_form,
 )
 from slack_mcp.protocol.mrkdwn import clean
-from slack_mcp.protocol.places import is_elsewhere
 
 # Slack closes its ear 3 s after the click, and the event has yet to be journalled.
 LOOK_TIMEOUT_S: Final = 0.7
@@ -74,25 +72,18 @@ class ClickHandler:
 
     async def answer_now(self, connection: Connection, interaction: Interaction) -> InstantAnswer:
         """Return what the response says; a form is opened here, because its trigger is good for 3 s only."""
-        if is_elsewhere(connection, interaction.team_id, interaction.enterprise_id):
-            return InstantAnswer(skip_reason="other_workspace")
         if _is_form(interaction):
             return _check_form(connection, interaction)
         if interaction.action_id == FORM_ACTION and await self._open_form(connection, interaction):
             return InstantAnswer(skip_reason="form_opened")
         return InstantAnswer()
 
-    async def handle(self, connection: Connection, event: JournalledEvent, _claim: Claim) -> Outcome:
+    async def handle(self, connection: Connection, event: JournalledEvent, form: Interaction) -> Outcome:
         """Take the answer, or say why not, and return how it ended.
 
         Raises:
             SlackMcpError: the answer, or what is to be said, may be taken later.
         """
-        form = _parse(event)
-        if form is None or not self.takes(form):
-            return _skip("unknown_interaction")
-        if is_elsewhere(connection, form.team_id, form.enterprise_id):
-            return _skip("other_workspace")
         question = await self._find(connection, form)
         if question is None:
             await self._tell(connection, event, form, Sentence.QUESTION_CLOSED)
@@ -105,13 +96,9 @@ class ClickHandler:
         await self._tell(connection, event, form, refusal, question=question)
         return Outcome(state=EventState.DONE, reason=str(refusal))
 
-    async def give_up(
-        self, connection: Connection, event: JournalledEvent, _claim: Claim, _error: SlackMcpError
-    ) -> None:
+    async def give_up(self, connection: Connection, event: JournalledEvent, form: Interaction) -> None:
         """Say that the answer was not taken."""
-        form = _parse(event)
-        if form is not None:
-            await self._tell(connection, event, form, Sentence.COMMAND_FAILED, reference=event.event_id)
+        await self._tell(connection, event, form, Sentence.COMMAND_FAILED, reference=event.event_id)
 
     async def _take(self, connection: Connection, question: Question, form: Interaction) -> Sentence | None:
         """Record the answer; returns the sentence for whoever it was not taken from."""
@@ -187,14 +174,6 @@ class ClickHandler:
             channel_id=form.channel_id or (None if question is None else question.channel_id),
             response_url=form.response_url,
         )
-
-
-def _parse(event: JournalledEvent) -> Interaction | None:
-    try:
-        form = parse_form(event.payload)
-    except MalformedBodyError:
-        return None
-    return form if isinstance(form, Interaction) else None
 
 
 def _is_click(interaction: Interaction) -> bool:

@@ -5,15 +5,16 @@ from typing import Final, Protocol
 
 from slack_mcp.core.errors import MalformedBodyError, SlackMcpError
 from slack_mcp.core.model import Claim, Connection, EventState, JournalledEvent, Outcome
-from slack_mcp.ports.handler import EventHandler
 from slack_mcp.ports.interactions import InstantAnswer
 from slack_mcp.protocol.interactions import BLOCK_SUGGESTION, Interaction, parse_form
+from slack_mcp.protocol.places import is_elsewhere
 
 UNKNOWN: Final = "unknown_interaction"
+OTHER_WORKSPACE: Final = "other_workspace"
 
 
-class InteractionHandler(EventHandler, Protocol):
-    """Works on the interactions of its own buttons, forms and shortcuts."""
+class InteractionHandler(Protocol):
+    """Works on the interactions of its own buttons, forms and shortcuts, in the connection's own workspace."""
 
     def takes(self, interaction: Interaction) -> bool:
         """Tell whether the interaction is one of its own."""
@@ -21,6 +22,18 @@ class InteractionHandler(EventHandler, Protocol):
 
     async def answer_now(self, connection: Connection, interaction: Interaction) -> InstantAnswer:
         """Return what the response says to one of its own; within about 2 s."""
+        ...
+
+    async def handle(self, connection: Connection, event: JournalledEvent, interaction: Interaction) -> Outcome:
+        """Do what one of its own asks for and return how it ended; the same event may come again.
+
+        Raises:
+            SlackMcpError: it may be done later, by the error's `retryable`.
+        """
+        ...
+
+    async def give_up(self, connection: Connection, event: JournalledEvent, interaction: Interaction) -> None:
+        """Tell whoever waits that nothing will come of it; raises SlackMcpError."""
         ...
 
 
@@ -41,27 +54,38 @@ class InteractionRouter:
         handler = self._find(interaction)
         if handler is None:
             return InstantAnswer(skip_reason=UNKNOWN)
+        if is_elsewhere(connection, interaction.team_id, interaction.enterprise_id):
+            return InstantAnswer(skip_reason=OTHER_WORKSPACE)
         return await handler.answer_now(connection, interaction)
 
-    async def handle(self, connection: Connection, event: JournalledEvent, claim: Claim) -> Outcome:
+    async def handle(self, connection: Connection, event: JournalledEvent, _claim: Claim) -> Outcome:
         """Return how the work on the interaction ended."""
-        handler = self._find_of(event)
-        if handler is None:
+        interaction = _parse(event)
+        handler = self._find(interaction)
+        if interaction is None or handler is None:
             return Outcome(state=EventState.SKIPPED, reason=UNKNOWN)
-        return await handler.handle(connection, event, claim)
+        if is_elsewhere(connection, interaction.team_id, interaction.enterprise_id):
+            return Outcome(state=EventState.SKIPPED, reason=OTHER_WORKSPACE)
+        return await handler.handle(connection, event, interaction)
 
-    async def give_up(self, connection: Connection, event: JournalledEvent, claim: Claim, error: SlackMcpError) -> None:
+    async def give_up(
+        self, connection: Connection, event: JournalledEvent, _claim: Claim, _error: SlackMcpError
+    ) -> None:
         """Let the interaction's handler tell that nothing will come of it."""
-        handler = self._find_of(event)
-        if handler is not None:
-            await handler.give_up(connection, event, claim, error)
+        interaction = _parse(event)
+        handler = self._find(interaction)
+        if interaction is not None and handler is not None:
+            await handler.give_up(connection, event, interaction)
 
-    def _find_of(self, event: JournalledEvent) -> InteractionHandler | None:
-        try:
-            form = parse_form(event.payload)
-        except MalformedBodyError:
+    def _find(self, interaction: Interaction | None) -> InteractionHandler | None:
+        if interaction is None:
             return None
-        return self._find(form) if isinstance(form, Interaction) else None
-
-    def _find(self, interaction: Interaction) -> InteractionHandler | None:
         return next((each for each in self._handlers if each.takes(interaction)), None)
+
+
+def _parse(event: JournalledEvent) -> Interaction | None:
+    try:
+        form = parse_form(event.payload)
+    except MalformedBodyError:
+        return None
+    return form if isinstance(form, Interaction) else None

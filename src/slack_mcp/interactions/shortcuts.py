@@ -10,9 +10,9 @@ from typing import Final
 import structlog
 
 from slack_mcp.catalogue import Sentence, render_sentence
-from slack_mcp.core.errors import MalformedBodyError, MissingScopeError, SlackMcpError, SlackRefusedError
+from slack_mcp.core.errors import MissingScopeError, SlackMcpError, SlackRefusedError
 from slack_mcp.core.ids import Ts
-from slack_mcp.core.model import Claim, Connection, EventState, JournalledEvent, Outcome
+from slack_mcp.core.model import Connection, EventState, JournalledEvent, Outcome
 from slack_mcp.interactions.about import (
     CALLBACK,
     FORM_CALLBACK,
@@ -30,9 +30,8 @@ from slack_mcp.ports.slack import SlackWebs
 from slack_mcp.ports.store import Journal
 from slack_mcp.ports.surfaces import Languages
 from slack_mcp.protocol.authors import is_direct_channel
-from slack_mcp.protocol.interactions import MESSAGE_ACTION, VIEW_SUBMISSION, Interaction, parse_form
+from slack_mcp.protocol.interactions import MESSAGE_ACTION, VIEW_SUBMISSION, Interaction
 from slack_mcp.protocol.mrkdwn import clean, escape
-from slack_mcp.protocol.places import is_elsewhere
 from slack_mcp.protocol.speaking import find_refusal
 
 METADATA_TYPE: Final = "slack_mcp_shortcut"
@@ -75,25 +74,18 @@ class ShortcutHandler:
 
     async def answer_now(self, connection: Connection, interaction: Interaction) -> InstantAnswer:
         """Return what the response says; the form is opened here, because its trigger is good for 3 s only."""
-        if is_elsewhere(connection, interaction.team_id, interaction.enterprise_id):
-            return InstantAnswer(skip_reason="other_workspace")
         if _is_form(interaction):
             return _check_form(connection, interaction)
         if await self._open_form(connection, interaction):
             return InstantAnswer(skip_reason="form_opened")
         return InstantAnswer()
 
-    async def handle(self, connection: Connection, event: JournalledEvent, _claim: Claim) -> Outcome:
+    async def handle(self, connection: Connection, event: JournalledEvent, form: Interaction) -> Outcome:
         """Put the question into the thread and have it answered, or tell why not; returns how it ended.
 
         Raises:
             SlackMcpError: it may be done later.
         """
-        form = _parse(event)
-        if form is None or not self.takes(form):
-            return _skip("unknown_interaction")
-        if is_elsewhere(connection, form.team_id, form.enterprise_id):
-            return _skip("other_workspace")
         about = read_form(form) if _is_form(form) else read_shortcut(form)
         if about is None:
             return _skip("unknown_message")
@@ -105,13 +97,10 @@ class ShortcutHandler:
         await self._tell(connection, event, form, about, sentence)
         return Outcome(state=EventState.DONE, reason=str(sentence))
 
-    async def give_up(
-        self, connection: Connection, event: JournalledEvent, _claim: Claim, _error: SlackMcpError
-    ) -> None:
+    async def give_up(self, connection: Connection, event: JournalledEvent, form: Interaction) -> None:
         """Say that nothing came of it."""
-        form = _parse(event)
-        about = None if form is None else read_form(form) if _is_form(form) else read_shortcut(form)
-        if form is not None and about is not None:
+        about = read_form(form) if _is_form(form) else read_shortcut(form)
+        if about is not None:
             await self._tell(connection, event, form, about, Sentence.COMMAND_FAILED, reference=escape(event.event_id))
 
     async def _open_form(self, connection: Connection, interaction: Interaction) -> bool:
@@ -213,14 +202,6 @@ class ShortcutHandler:
             response_url=about.response_url,
             thread_ts=about.thread_ts,
         )
-
-
-def _parse(event: JournalledEvent) -> Interaction | None:
-    try:
-        form = parse_form(event.payload)
-    except MalformedBodyError:
-        return None
-    return form if isinstance(form, Interaction) else None
 
 
 def _is_shortcut(interaction: Interaction) -> bool:

@@ -6,12 +6,11 @@ import anyio
 import structlog
 
 from slack_mcp.catalogue import Sentence, render_sentence
-from slack_mcp.core.errors import MalformedBodyError, SlackMcpError, StoreUnavailableError
-from slack_mcp.core.model import Claim, Connection, EventState, JournalledEvent, Outcome
+from slack_mcp.core.errors import StoreUnavailableError
+from slack_mcp.core.model import Connection, EventState, JournalledEvent, Outcome
 from slack_mcp.ports.interactions import InstantAnswer, PersonalReplies
 from slack_mcp.ports.surfaces import Languages, Ratings, StopRequests
-from slack_mcp.protocol.interactions import BLOCK_ACTIONS, Interaction, parse_form
-from slack_mcp.protocol.places import is_elsewhere
+from slack_mcp.protocol.interactions import BLOCK_ACTIONS, Interaction
 from slack_mcp.surfaces.buttons import FEEDBACK_ACTION, STOP_ACTION, read_rating
 from slack_mcp.surfaces.stops import NOTHING_TO_STOP, STOPPED
 
@@ -48,8 +47,6 @@ class AnswerClicks:
 
     async def answer_now(self, connection: Connection, interaction: Interaction) -> InstantAnswer:
         """Stop at once: in the journal a stop could come behind other work. A rating has time."""
-        if is_elsewhere(connection, interaction.team_id, interaction.enterprise_id):
-            return InstantAnswer(skip_reason="other_workspace")
         if interaction.action_id == STOP_ACTION:
             try:
                 with anyio.move_on_after(STOP_TIMEOUT_S):
@@ -58,24 +55,19 @@ class AnswerClicks:
                 _log.info("stop.later", connection_id=connection.connection_id, code=error.code)
         return InstantAnswer()
 
-    async def handle(self, connection: Connection, event: JournalledEvent, _claim: Claim) -> Outcome:
+    async def handle(self, connection: Connection, event: JournalledEvent, click: Interaction) -> Outcome:
         """Keep the rating, or stop what could not be stopped at once; returns how it ended.
 
         Raises:
             StoreUnavailableError: it may be done later.
             SlackApiError: the thanks may be said later.
         """
-        click = _parse(event)
-        if click is None or not self.takes(click):
-            return _skip("unknown_interaction")
-        if is_elsewhere(connection, click.team_id, click.enterprise_id):
-            return _skip("other_workspace")
         if click.action_id == STOP_ACTION:
             reason = await self._stop(connection, click)
             return Outcome(state=EventState.DONE, reason=reason) if reason == STOPPED else _skip(reason)
         return await self._rate(connection, event, click)
 
-    async def give_up(self, connection: Connection, event: JournalledEvent, claim: Claim, error: SlackMcpError) -> None:
+    async def give_up(self, connection: Connection, event: JournalledEvent, click: Interaction) -> None:
         """Do nothing: the buttons are there to be clicked again."""
 
     async def _stop(self, connection: Connection, click: Interaction) -> str:
@@ -111,14 +103,6 @@ class AnswerClicks:
             thread_ts=thread_ts,
         )
         return Outcome(state=EventState.DONE, reason="rated")
-
-
-def _parse(event: JournalledEvent) -> Interaction | None:
-    try:
-        form = parse_form(event.payload)
-    except MalformedBodyError:
-        return None
-    return form if isinstance(form, Interaction) else None
 
 
 def _skip(reason: str) -> Outcome:
