@@ -18,6 +18,7 @@ from slack_mcp.ports.attachments import FileText, ReadFiles
 from slack_mcp.ports.names import Names
 from slack_mcp.ports.slack import SlackWebs
 from slack_mcp.ports.transcript import Thread, Transcript
+from slack_mcp.protocol.authors import is_direct_channel
 from slack_mcp.protocol.events import find_viewed_channel
 from slack_mcp.protocol.marked import Marker, make_marker
 from slack_mcp.protocol.message_text import read_text
@@ -103,7 +104,9 @@ class ContextBuilder:
             [*told.lines, question],
             texts=[attached, listed],
             users=filter(None, [turn.user_id]),
-            channels=filter(None, [None if _is_direct(turn) else turn.channel_id, thread.viewed_channel_id]),
+            channels=filter(
+                None, [None if is_direct_channel(turn.channel_id) else turn.channel_id, thread.viewed_channel_id]
+            ),
         )
         condensed = await self._summarizer.condense(
             connection,
@@ -246,15 +249,11 @@ def _pick(message: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
     return {name: message[name] for name in names if name in message}
 
 
-def _is_direct(turn: Turn) -> bool:
-    return turn.channel_id.startswith("D")
-
-
 def _render_facts(naming: Naming, turn: Turn, thread: Thread) -> str:
     """Return who asks and where: names, which are data as well."""
     facts = [
         f"Asked by: {naming.name_user(turn.user_id)}",
-        f"Where: {'a direct message' if _is_direct(turn) else naming.name_channel(turn.channel_id)}",
+        f"Where: {'a direct message' if is_direct_channel(turn.channel_id) else naming.name_channel(turn.channel_id)}",
     ]
     if thread.viewed_channel_id is not None:
         facts.append(f"Looking at: {naming.name_channel(thread.viewed_channel_id)}")

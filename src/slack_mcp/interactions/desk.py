@@ -16,6 +16,7 @@ from slack_mcp.interactions.cards import METADATA_TYPE, check_texts, render_mess
 from slack_mcp.interactions.marks import find_marked
 from slack_mcp.ports.questions import Question, QuestionRequest, QuestionState, QuestionStore
 from slack_mcp.ports.slack import SlackWeb, SlackWebs
+from slack_mcp.protocol.authors import is_direct_channel
 from slack_mcp.protocol.mrkdwn import clean
 
 MAX_TIMEOUT_S: Final = 7 * 86_400.0
@@ -211,7 +212,7 @@ def _check(request: QuestionRequest) -> None:
         raise InvalidInputError(f"answerers: at most {MAX_ANSWERERS}.")
     if request.quorum < 1 or (request.answerers and request.quorum > len(set(request.answerers))):
         raise InvalidInputError("quorum: at least 1, and not more than there are answerers.")
-    if request.quorum > 1 and request.channel_id.startswith("D"):
+    if request.quorum > 1 and is_direct_channel(request.channel_id):
         raise InvalidInputError("quorum: one person answers in a direct message; ask in a channel for more.")
 
 
