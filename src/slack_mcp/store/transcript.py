@@ -13,7 +13,7 @@ from slack_mcp.ports.transcript import Thread, ThreadAnswer, ThreadMessage
 from slack_mcp.sealing import Sealer
 from slack_mcp.store.database import Database
 from slack_mcp.store.schema import messages, threads, turns
-from slack_mcp.store.turns import read_parts
+from slack_mcp.store.turns import is_thread, read_parts
 
 _MS: Final = 1000
 _US: Final = 1_000_000
@@ -60,7 +60,7 @@ class SqlTranscript:
                 tells_of_it = threads.c.summarized_until_ts >= message_ts
                 await database.execute(
                     update(threads)
-                    .where(*_is_thread(connection_id, channel_id, row.thread_ts), tells_of_it)
+                    .where(*is_thread(connection_id, channel_id, row.thread_ts), tells_of_it)
                     .values(summary=None, summarized_until_ts=None)
                 )
         return True
@@ -71,7 +71,7 @@ class SqlTranscript:
         """Return what was said in the thread before a message, since the thread was last reset."""
         async with self._database.reading() as database:
             state = (
-                await database.execute(select(threads).where(*_is_thread(connection_id, channel_id, thread_ts)))
+                await database.execute(select(threads).where(*is_thread(connection_id, channel_id, thread_ts)))
             ).first()
             reset_at_ms = 0 if state is None else state.reset_at_ms
             said = await database.execute(
@@ -279,12 +279,4 @@ def _is_message(connection_id: ConnectionId, channel_id: ChannelId, message_ts: 
         messages.c.connection_id == connection_id,
         messages.c.channel_id == channel_id,
         messages.c.message_ts == message_ts,
-    )
-
-
-def _is_thread(connection_id: ConnectionId, channel_id: ChannelId, thread_ts: str) -> tuple[Any, ...]:
-    return (
-        threads.c.connection_id == connection_id,
-        threads.c.channel_id == channel_id,
-        threads.c.thread_ts == thread_ts,
     )

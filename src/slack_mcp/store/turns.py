@@ -206,7 +206,7 @@ class SqlTurnStore:
 
     async def load_generation(self, connection_id: ConnectionId, channel_id: ChannelId, thread_ts: Ts) -> int:
         """Return how often the thread was reset."""
-        statement = select(threads.c.generation).where(*_is_thread(connection_id, channel_id, thread_ts))
+        statement = select(threads.c.generation).where(*is_thread(connection_id, channel_id, thread_ts))
         async with self._database.reading() as database:
             return (await database.execute(statement)).scalar_one_or_none() or 0
 
@@ -336,11 +336,12 @@ def read_parts(text: str | None) -> Sequence[tuple[Ts, str]]:
 
 def _get_reset(connection_id: ConnectionId, channel_id: ChannelId, thread_ts: Ts) -> ColumnElement[int]:
     """Return the unix milliseconds of the thread's last reset, 0 when there was none."""
-    last = select(threads.c.reset_at_ms).where(*_is_thread(connection_id, channel_id, thread_ts)).scalar_subquery()
+    last = select(threads.c.reset_at_ms).where(*is_thread(connection_id, channel_id, thread_ts)).scalar_subquery()
     return func.coalesce(last, 0)
 
 
-def _is_thread(connection_id: ConnectionId, channel_id: ChannelId, thread_ts: Ts) -> tuple[Any, ...]:
+def is_thread(connection_id: ConnectionId, channel_id: ChannelId, thread_ts: str) -> tuple[Any, ...]:
+    """Return the conditions that select a thread's row."""
     return (
         threads.c.connection_id == connection_id,
         threads.c.channel_id == channel_id,
