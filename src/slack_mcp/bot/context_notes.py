@@ -13,7 +13,7 @@ from slack_mcp.core.model import Claim, Connection, JournalledEvent
 from slack_mcp.ports.store import TurnStore
 from slack_mcp.ports.transcript import Transcript
 from slack_mcp.protocol.authors import is_direct, is_named, is_own, is_reply
-from slack_mcp.protocol.events import EDIT_SUBTYPES, MESSAGE_TYPES, EventCallback, parse_envelope
+from slack_mcp.protocol.events import EDIT_SUBTYPES, MESSAGE_TYPES, EventCallback, parse_envelope, read_event
 from slack_mcp.protocol.message_text import read_text
 from slack_mcp.protocol.mrkdwn import clean
 from slack_mcp.protocol.speaking import Refusal, find_refusal_of
@@ -60,7 +60,7 @@ class ThreadNotes:
         Args:
             connection: whose bot it is.
             event: the event.
-            message: the same as Slack sent it (`read_raw`).
+            message: the same as Slack sent it (`read_event`).
             decision: whether the bot answers it.
 
         Raises:
@@ -87,12 +87,6 @@ class ThreadNotes:
         return await self._turns.has_turn_in_thread(connection.connection_id, channel_id, event.thread_ts)
 
 
-def read_raw(body: bytes) -> Mapping[str, Any]:
-    """Return the event of an envelope as Slack sent it, empty when there is none."""
-    event = msgspec.json.decode(body, type=dict[str, Any]).get("event")
-    return event if isinstance(event, dict) else {}
-
-
 def correct(
     event: JournalledEvent, envelope: EventCallback, message: Mapping[str, Any], claim: Claim
 ) -> tuple[EventCallback, Mapping[str, Any]] | None:
@@ -110,7 +104,7 @@ def correct(
         edit = _parse_edit(later)
         if edit is None or (edit.channel_id, edit.ts) != (envelope.channel_id, envelope.ts):
             continue
-        edited = _read_edited(read_raw(later.payload))
+        edited = _read_edited(read_event(later.payload))
         if edited is None:
             return None
         message = {**{name: value for name, value in message.items() if name not in _SHOWN}, **edited}

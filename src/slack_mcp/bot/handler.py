@@ -8,7 +8,7 @@ import structlog
 
 from slack_mcp.bot.addressed import Addressed, SkipReason, decide
 from slack_mcp.bot.ask import Asked
-from slack_mcp.bot.context_notes import correct, read_raw
+from slack_mcp.bot.context_notes import correct
 from slack_mcp.bot.messages import TurnMessages
 from slack_mcp.bot.present import AnswerButtons, Pace, Presenter, StreamRefusals
 from slack_mcp.bot.progress import Progress
@@ -29,7 +29,7 @@ from slack_mcp.ports.attachments import Remember
 from slack_mcp.ports.slack import SlackApis
 from slack_mcp.ports.store import TurnStore
 from slack_mcp.ports.surfaces import ThreadTitles
-from slack_mcp.protocol.events import EventCallback, parse_envelope
+from slack_mcp.protocol.events import EventCallback, parse_envelope, read_event
 
 _log = structlog.get_logger(__name__)
 
@@ -221,7 +221,7 @@ class BotHandler:
             return error.code
         if not isinstance(envelope, EventCallback):
             return SkipReason.EVENT_TYPE
-        corrected = correct(event, envelope, read_raw(event.payload), claim)
+        corrected = correct(event, envelope, read_event(event.payload), claim)
         if corrected is None:
             return SkipReason.DELETED
         envelope, message = corrected

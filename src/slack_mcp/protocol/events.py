@@ -189,6 +189,12 @@ def parse_envelope(body: bytes) -> Envelope:
             return OtherEnvelope(envelope_type=_word(wire.type) or "unreadable")
 
 
+def read_event(body: bytes) -> dict[str, Any]:
+    """Return the event of a body that was parsed before as Slack sent it, empty when there is none."""
+    event = msgspec.json.decode(body, type=dict[str, Any]).get("event")
+    return event if isinstance(event, dict) else {}
+
+
 def peek_routing(body: bytes) -> tuple[TeamId | None, str | None]:
     """Return (team_id, api_app_id) as an unverified body claims them, each None when it says nothing usable.
 

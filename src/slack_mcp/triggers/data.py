@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import msgspec
-
 from slack_mcp.core.ids import ChannelId, Ts
 from slack_mcp.core.model import Connection
 from slack_mcp.protocol.authors import is_direct
@@ -35,12 +33,6 @@ class Extras:
     has_more: bool = False
     thinking_message_ts: Ts | None = None
     answered_by_bot: bool = False
-
-
-def read_event(body: bytes) -> Mapping[str, Any]:
-    """Return the event of an envelope as Slack sent it."""
-    event = msgspec.json.decode(body, type=dict[str, Any]).get("event")
-    return event if isinstance(event, dict) else {}
 
 
 def render_time(at_ms: int) -> str:

@@ -18,8 +18,8 @@ from slack_mcp.core.model import Claim, Connection, EventState, JournalledEvent,
 from slack_mcp.ports.names import Names
 from slack_mcp.ports.slack import SlackWebs
 from slack_mcp.ports.triggers import AnsweringBot, TriggerStore
-from slack_mcp.protocol.events import EventCallback, parse_envelope
-from slack_mcp.triggers.data import Extras, read_event, render_data, render_time
+from slack_mcp.protocol.events import EventCallback, parse_envelope, read_event
+from slack_mcp.triggers.data import Extras, render_data, render_time
 from slack_mcp.triggers.kinds import WITH_REPLY
 from slack_mcp.triggers.plan import Told, find_trigger, parse_told, plan
 from slack_mcp.triggers.send import TriggerSender

@@ -8,10 +8,10 @@ from bot_fakes import CHANNEL, ROOT, FakeTurns, make_claim, make_connection, mak
 from transcript_fakes import FakeTranscript
 
 from slack_mcp.bot.addressed import Addressed, SkipReason, decide, find_reason_to_skip
-from slack_mcp.bot.context_notes import ThreadNotes, correct, may_be_remembered, read_raw
+from slack_mcp.bot.context_notes import ThreadNotes, correct, may_be_remembered
 from slack_mcp.core.ids import ChannelId, Ts
 from slack_mcp.core.model import Connection, ConnectionSettings, JournalledEvent, Speaking
-from slack_mcp.protocol.events import EventCallback, parse_envelope
+from slack_mcp.protocol.events import EventCallback, parse_envelope, read_event
 
 pytestmark = pytest.mark.anyio
 
@@ -61,7 +61,7 @@ class Ear:
         await self.turns.begin_turn(make_turn())
         event = make_event(**changes)
         decision = await decide(connection, parse(event), self.turns)
-        await self.notes.hear(connection, parse(event), read_raw(event.payload), decision)
+        await self.notes.hear(connection, parse(event), read_event(event.payload), decision)
         return decision
 
     @property
@@ -205,7 +205,7 @@ def queue(*events: JournalledEvent) -> Any:
 def correct_first(*later: dict[str, Any]) -> tuple[EventCallback, Any] | None:
     claim = queue(make_event(), *(make_event(f"Ev{number}", **each) for number, each in enumerate(later, start=2)))
     first = claim.events[0]
-    return correct(first, parse(first), read_raw(first.payload), claim)
+    return correct(first, parse(first), read_event(first.payload), claim)
 
 
 def test_a_question_that_waits_is_asked_as_it_was_edited() -> None:
@@ -218,7 +218,7 @@ def test_a_question_that_waits_is_asked_as_it_was_edited() -> None:
     assert corrected is not None
     event, message = corrected
     assert event == msgspec.structs.replace(parse(make_event()), text="<@UBOT> what is down, again?")
-    assert message == {**read_raw(make_event().payload), "text": "<@UBOT> what is down, again?"}
+    assert message == {**read_event(make_event().payload), "text": "<@UBOT> what is down, again?"}
 
 
 def test_a_question_that_was_deleted_is_not_asked() -> None:
@@ -226,16 +226,16 @@ def test_a_question_that_was_deleted_is_not_asked() -> None:
 
 
 def test_a_question_stays_as_it_is_without_an_edit_behind_it() -> None:
-    as_it_is = (parse(make_event()), read_raw(make_event().payload))
+    as_it_is = (parse(make_event()), read_event(make_event().payload))
     assert correct_first() == as_it_is
     claim = queue(make_event("Ev0", **edit(None, ts=ROOT)), make_event())
     second = claim.events[1]
-    assert correct(second, parse(second), read_raw(second.payload), claim) == as_it_is
+    assert correct(second, parse(second), read_event(second.payload), claim) == as_it_is
     broken = replace(make_event("Ev9"), payload=b"{", event_type="message")
     claim = queue(make_event(), broken)
     assert correct(claim.events[0], *as_it_is, claim) == as_it_is
 
 
 def test_the_event_of_an_envelope_is_read_as_slack_sent_it() -> None:
-    assert read_raw(json.dumps({"event": {"type": "x", "odd": 1}}).encode()) == {"type": "x", "odd": 1}
-    assert read_raw(b'{"event": []}') == {}
+    assert read_event(json.dumps({"event": {"type": "x", "odd": 1}}).encode()) == {"type": "x", "odd": 1}
+    assert read_event(b'{"event": []}') == {}
