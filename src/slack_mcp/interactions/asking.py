@@ -1,4 +1,4 @@
-"""Asking the bot other than by a mention: who may, and the mention that is journalled in its place.
+"""Asking the bot other than by a mention: who may, how it is shown, and the mention that is journalled in its place.
 
 From there on the question is answered like any other, with everything that this means for retries and for the memory of
 the thread.
@@ -10,15 +10,18 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, Final
 
-from slack_mcp.catalogue import Sentence
+from slack_mcp.catalogue import Sentence, render_sentence
 from slack_mcp.core.errors import SlackRefusedError
 from slack_mcp.core.ids import ChannelId, EventId, TeamId, Ts, UserId
 from slack_mcp.core.model import Connection, Delivery, JournalledEvent
+from slack_mcp.interactions.marks import find_marked
 from slack_mcp.ports.slack import SlackWebs
+from slack_mcp.ports.surfaces import Languages
 from slack_mcp.protocol.authors import is_direct_channel
 from slack_mcp.protocol.mrkdwn import clean
 from slack_mcp.protocol.speaking import Refusal, find_refusal
 
+_MS: Final = 1000
 MAX_QUESTION_CHARS: Final = 30_000  # of the 40 000 that a message takes, escaped
 REFUSALS: Final[Mapping[Refusal, Sentence]] = MappingProxyType(
     {
@@ -67,6 +70,56 @@ async def _is_shared(slack: SlackWebs, connection: Connection, channel_id: Chann
         return False  # the bot is not there, and will be told so when it writes
     channel = answer.get("channel")
     return not isinstance(channel, Mapping) or channel.get("is_ext_shared") not in (None, False)
+
+
+async def post_question(
+    slack: SlackWebs,
+    connection: Connection,
+    event: JournalledEvent,
+    *,
+    languages: Languages,
+    metadata_type: str,
+    channel_id: ChannelId,
+    thread_ts: Ts | None,
+    user_id: UserId,
+    question: str,
+) -> Ts:
+    """Return the message that shows everybody the question, which an earlier run may have posted.
+
+    Args:
+        slack: makes the Web API of the connection.
+        connection: whose bot is asked.
+        event: the command or form.
+        languages: in which language the person is named.
+        metadata_type: marks the message, together with the event.
+        channel_id: where.
+        thread_ts: the root of the thread, None for a message that begins one.
+        user_id: who asks.
+        question: escaped.
+
+    Raises:
+        SlackApiError: one of its classes.
+    """
+    web = slack.open(connection)
+    if event.redone:
+        mark = (metadata_type, "event_id", str(event.event_id))
+        since_s = event.received_at_ms / _MS
+        found = await find_marked(web, connection, channel_id, mark, thread_ts=thread_ts, since_s=since_s)
+        if found is not None:
+            return found
+    language = await languages.find_language(connection, user_id)
+    answer = await web.write(
+        "chat.postMessage",
+        channel=channel_id,
+        thread_ts=thread_ts,
+        # Shown as it was typed: what is asked through the bot must not call everybody.
+        text=render_sentence(language, Sentence.COMMAND_QUESTION, person=f"<@{user_id}>", question=question),
+        metadata={"event_type": metadata_type, "event_payload": {"event_id": event.event_id}},
+        unfurl_links=False,
+        unfurl_media=False,
+        link_names=False,
+    )
+    return Ts(str(answer.get("ts")))
 
 
 def make_mention(

@@ -11,10 +11,14 @@ import structlog
 
 from slack_mcp.catalogue import Sentence, render_sentence
 from slack_mcp.core.errors import MalformedBodyError, MissingScopeError, SlackMcpError, SlackRefusedError
-from slack_mcp.core.ids import Ts
 from slack_mcp.core.model import AgentBackend, Claim, Connection, EventState, JournalledEvent, Outcome
-from slack_mcp.interactions.asking import MAX_QUESTION_CHARS, REFUSALS, find_refusal_of_asker, make_mention
-from slack_mcp.interactions.marks import find_marked
+from slack_mcp.interactions.asking import (
+    MAX_QUESTION_CHARS,
+    REFUSALS,
+    find_refusal_of_asker,
+    make_mention,
+    post_question,
+)
 from slack_mcp.ports.interactions import ConversationMemory, PersonalReplies
 from slack_mcp.ports.slack import SlackWebs
 from slack_mcp.ports.store import Journal
@@ -115,7 +119,17 @@ class CommandHandler:
             await self._tell(connection, event, command, REFUSALS[refusal])
             return Outcome(state=EventState.DONE, reason=str(refusal))
         try:
-            root = await self._post_root(connection, event, command, question)
+            root = await post_question(
+                self._slack,
+                connection,
+                event,
+                languages=self._languages,
+                metadata_type=METADATA_TYPE,
+                channel_id=command.channel_id,
+                thread_ts=None,
+                user_id=command.user_id,
+                question=escape(clean(unescape(question[:MAX_QUESTION_CHARS]))),
+            )
         except (SlackRefusedError, MissingScopeError) as error:
             _log.info("command.refused", connection_id=connection.connection_id, error=error.slack_error)
             await self._tell(connection, event, command, Sentence.COMMAND_CANNOT_WRITE)
@@ -135,35 +149,6 @@ class CommandHandler:
         if is_new:
             self._wake()
         return Outcome(state=EventState.DONE, reason="command_ask")
-
-    async def _post_root(
-        self, connection: Connection, event: JournalledEvent, command: SlashCommand, question: str
-    ) -> Ts:
-        """Return the thread's root, which an earlier run may have posted."""
-        web = self._slack.open(connection)
-        if event.redone:
-            mark = (METADATA_TYPE, "event_id", str(event.event_id))
-            since_s = event.received_at_ms / 1000
-            found = await find_marked(web, connection, command.channel_id, mark, thread_ts=None, since_s=since_s)
-            if found is not None:
-                return found
-        language = await self._languages.find_language(connection, command.user_id)
-        answer = await web.write(
-            "chat.postMessage",
-            channel=command.channel_id,
-            # Shown as it was typed: what is asked through the bot must not call everybody.
-            text=render_sentence(
-                language,
-                Sentence.COMMAND_QUESTION,
-                person=f"<@{command.user_id}>",
-                question=escape(clean(unescape(question[:MAX_QUESTION_CHARS]))),
-            ),
-            metadata={"event_type": METADATA_TYPE, "event_payload": {"event_id": event.event_id}},
-            unfurl_links=False,
-            unfurl_media=False,
-            link_names=False,
-        )
-        return Ts(str(answer.get("ts")))
 
     async def _help(self, connection: Connection, event: JournalledEvent, command: SlashCommand) -> None:
         await self._tell(connection, event, command, Sentence.COMMAND_HELP, command=_name(command))

@@ -11,7 +11,6 @@ import structlog
 
 from slack_mcp.catalogue import Sentence, render_sentence
 from slack_mcp.core.errors import MissingScopeError, SlackMcpError, SlackRefusedError
-from slack_mcp.core.ids import Ts
 from slack_mcp.core.model import Connection, EventState, JournalledEvent, Outcome
 from slack_mcp.interactions.about import (
     CALLBACK,
@@ -23,8 +22,7 @@ from slack_mcp.interactions.about import (
     read_shortcut,
     render_form,
 )
-from slack_mcp.interactions.asking import REFUSALS, find_refusal_of_asker, make_mention
-from slack_mcp.interactions.marks import find_marked
+from slack_mcp.interactions.asking import REFUSALS, find_refusal_of_asker, make_mention, post_question
 from slack_mcp.ports.interactions import InstantAnswer, PersonalReplies
 from slack_mcp.ports.slack import SlackWebs
 from slack_mcp.ports.store import Journal
@@ -133,7 +131,17 @@ class ShortcutHandler:
             await self._tell(connection, event, form, about, REFUSALS[refusal])
             return Outcome(state=EventState.DONE, reason=str(refusal))
         try:
-            ts = await self._post_question(connection, event, form, about, question)
+            ts = await post_question(
+                self._slack,
+                connection,
+                event,
+                languages=self._languages,
+                metadata_type=METADATA_TYPE,
+                channel_id=about.channel_id,
+                thread_ts=about.root,
+                user_id=form.user_id,
+                question=escape(question),
+            )
         except (SlackRefusedError, MissingScopeError) as error:
             _log.info("shortcut.refused", connection_id=connection.connection_id, error=error.slack_error)
             await self._tell(connection, event, form, about, Sentence.COMMAND_CANNOT_WRITE)
@@ -154,33 +162,6 @@ class ShortcutHandler:
         if is_new:
             self._wake()
         return Outcome(state=EventState.DONE, reason="asked_about_message")
-
-    async def _post_question(
-        self, connection: Connection, event: JournalledEvent, form: Interaction, about: About, question: str
-    ) -> Ts:
-        """Return the message that shows the question, which an earlier run may have posted."""
-        web = self._slack.open(connection)
-        if event.redone:
-            mark = (METADATA_TYPE, "event_id", str(event.event_id))
-            since_s = event.received_at_ms / 1000
-            found = await find_marked(web, connection, about.channel_id, mark, thread_ts=about.root, since_s=since_s)
-            if found is not None:
-                return found
-        language = await self._languages.find_language(connection, form.user_id)
-        answer = await web.write(
-            "chat.postMessage",
-            channel=about.channel_id,
-            thread_ts=about.root,
-            # Shown as it was typed: what is asked through the bot must not call everybody.
-            text=render_sentence(
-                language, Sentence.COMMAND_QUESTION, person=f"<@{form.user_id}>", question=escape(question)
-            ),
-            metadata={"event_type": METADATA_TYPE, "event_payload": {"event_id": event.event_id}},
-            unfurl_links=False,
-            unfurl_media=False,
-            link_names=False,
-        )
-        return Ts(str(answer.get("ts")))
 
     async def _tell(
         self,
