@@ -1,7 +1,6 @@
 """Files in and out of Slack, put together."""
 
 from dataclasses import dataclass
-from typing import Final
 
 import httpx2
 
@@ -17,8 +16,6 @@ from slack_mcp.sealing import Sealer
 from slack_mcp.settings import Settings
 from slack_mcp.store.temp_files import SqlTempFileStore
 from slack_mcp.web.temp_files import TempFilePages
-
-HEARING_TIMEOUT_S: Final = TIMEOUT_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +46,7 @@ def make_attachments(
         store=store, clock=clock, public_url=settings.public_url, keys=keys, ttl_s=settings.temp_file_ttl_s
     )
     # What a connection chose comes before what the service has for all.
-    mesh = MeshTransport(http=http, timeout_s=HEARING_TIMEOUT_S)
+    mesh = MeshTransport(http=http, timeout_s=TIMEOUT_S)
     hearing = MeshTranscriber(transport=mesh, temp_files=temp_files)
     own = []
     if settings.transcription_model:
