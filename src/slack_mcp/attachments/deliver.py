@@ -34,7 +34,7 @@ _log = structlog.get_logger(__name__)
 
 
 class FileDelivery:
-    """Uploads files; see `ports.attachments.Attachments.deliver`."""
+    """Uploads files; see `ports.attachments.AttachmentDelivery.deliver`."""
 
     def __init__(self, *, webs: SlackWebs, max_file_bytes: int) -> None:
         self._webs = webs

@@ -22,10 +22,10 @@ from slack_mcp.core.errors import (
     SlackRefusedError,
     TokenRevokedError,
 )
-from slack_mcp.core.ids import ChannelId, PodId, Ts, UserId
+from slack_mcp.core.ids import PodId, UserId
 from slack_mcp.core.model import Claim, Connection, EventState, JournalledEvent, Outcome, Turn, TurnState
 from slack_mcp.ports.agent import AgentFile, Agents
-from slack_mcp.ports.attachments import Remember
+from slack_mcp.ports.attachments import AttachmentDelivery, Remember
 from slack_mcp.ports.slack import SlackApis
 from slack_mcp.ports.store import TurnStore
 from slack_mcp.ports.surfaces import ThreadTitles
@@ -61,24 +61,6 @@ class Notes(Protocol):
         self, connection: Connection, event: EventCallback, message: Mapping[str, Any], decision: Addressed | SkipReason
     ) -> None:
         """Note a message, or the edit of one, if it belongs to a conversation of the bot's; raises SlackMcpError."""
-        ...
-
-
-class Files(Protocol):
-    """Shows the files that an agent made."""
-
-    async def deliver(
-        self,
-        connection: Connection,
-        channel_id: ChannelId,
-        thread_ts: Ts,
-        files: Sequence[AgentFile],
-        *,
-        earlier: Sequence[str],
-        remember: Remember,
-        language: str,
-    ) -> Sequence[str]:
-        """Show the files in a thread, and return notes for people; see `ports.attachments.Attachments`."""
         ...
 
 
@@ -124,7 +106,7 @@ class BotHandler:
         requests: Requests,
         notes: Notes,
         limits: Limits,
-        files: Files,
+        files: AttachmentDelivery,
         titles: ThreadTitles,
         find_language: Callable[[Connection, UserId | None], Awaitable[str]],
         buttons: AnswerButtons,

@@ -54,21 +54,8 @@ Remember: TypeAlias = Callable[[Sequence[str]], Awaitable[None]]
 """Stores the ids of files before anybody can see them."""
 
 
-class Attachments(Protocol):
-    """Files in and out of Slack. What goes wrong with one file is a sentence, and never stops a question."""
-
-    async def read(self, connection: Connection, files: Sequence[Mapping[str, Any]], *, language: str) -> ReadFiles:
-        """Return what the files of a message say.
-
-        Args:
-            connection: whose bot token fetches them.
-            files: the event's `files`, as Slack sent them; none of what they say is believed.
-            language: of the notes, in the catalogue.
-
-        Raises:
-            TokenRevokedError: nothing of this connection can be fetched any more.
-        """
-        ...
+class AttachmentDelivery(Protocol):
+    """Shows the files that an agent made. What goes wrong with one file is a sentence, and never stops a question."""
 
     async def deliver(
         self,
@@ -97,6 +84,23 @@ class Attachments(Protocol):
             TokenRevokedError: this connection can show nothing any more.
             RateLimitedError, SlackUnavailableError: nobody can tell whether the files are there; try again later.
             Exception: what `remember` raises.
+        """
+        ...
+
+
+class Attachments(AttachmentDelivery, Protocol):
+    """Files in and out of Slack. What goes wrong with one file is a sentence, and never stops a question."""
+
+    async def read(self, connection: Connection, files: Sequence[Mapping[str, Any]], *, language: str) -> ReadFiles:
+        """Return what the files of a message say.
+
+        Args:
+            connection: whose bot token fetches them.
+            files: the event's `files`, as Slack sent them; none of what they say is believed.
+            language: of the notes, in the catalogue.
+
+        Raises:
+            TokenRevokedError: nothing of this connection can be fetched any more.
         """
         ...
 
