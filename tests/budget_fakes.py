@@ -86,6 +86,7 @@ class NotedBudget:
     refused: dict[str, float] = field(default_factory=dict)
     taken: list[tuple[str, str, str | None, Urgency, float]] = field(default_factory=list)
     held_back: list[tuple[str, str, float]] = field(default_factory=list)
+    finished: list[tuple[str, str]] = field(default_factory=list)
 
     async def take(
         self, connection: Connection, method: str, channel_id: str | None, *, urgency: Urgency, max_wait_s: float
@@ -96,3 +97,6 @@ class NotedBudget:
 
     async def hold_back(self, connection: Connection, method: str, retry_after_s: float) -> None:
         self.held_back.append((connection.connection_id, method, retry_after_s))
+
+    async def finish(self, connection: Connection, method: str) -> None:
+        self.finished.append((connection.connection_id, method))

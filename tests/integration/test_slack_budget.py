@@ -103,6 +103,14 @@ async def test_the_budget_hears_what_slack_refuses() -> None:
         with pytest.raises(RateLimitedError):
             await apis.open(CONNECTION).update_message(ChannelId("C1"), Ts("1.0"), "hello")
     assert budget.held_back == [("conn_1", "chat.update", 7.0)]
+    assert budget.finished == []
+
+
+async def test_the_budget_hears_of_the_end_of_a_call() -> None:
+    budget = NotedBudget()
+    async with open_world(budget) as (apis, _):
+        await apis.open(CONNECTION).update_message(ChannelId("C1"), Ts("1.0"), "hello")
+    assert budget.finished == [("conn_1", "chat.update")]
 
 
 async def test_a_refusal_keeps_the_next_calls_from_slack() -> None:

@@ -149,6 +149,16 @@ def get_per_minute(connection: Connection, method: str) -> float:
     return PER_MINUTE.get(method, TIER_3)
 
 
+def get_pause_s(connection: Connection, method: str, *, factor: float) -> float:
+    """Return for how long nobody may call the method after a call has ended; 0 where a bucket holds several calls.
+
+    When a call reaches Slack nobody knows; where there is one in a minute, one that was long on its way and the next
+    that is not would reach it in the same minute. A bucket of several calls leaves more than that to spare.
+    """
+    per_minute = factor * get_per_minute(connection, method)
+    return WINDOW_S / per_minute if _get_capacity(per_minute) == 1 else 0.0
+
+
 def name_bucket(method: str) -> str:
     """Return the name of the bucket that every call of the method takes a token of."""
     return f"call:{method}"
@@ -160,5 +170,10 @@ def _make_limit(bucket: str, per_minute: float, *, burst: float | None = None) -
     A call may start up to `LEASE_S` after its token was taken, so that those of a minute were taken within a little
     more: they are the full bucket, and what came back after the first of them.
     """
-    capacity = max(1.0, float(int(BURST * per_minute if burst is None else burst)))
+    capacity = _get_capacity(per_minute) if burst is None else max(1.0, float(int(burst)))
     return Limit(bucket, capacity, (per_minute - capacity + 1) / (WINDOW_S + LEASE_S + ROUNDING_S))
+
+
+def _get_capacity(per_minute: float) -> float:
+    """Return how many of a minute's calls may be made at once, in whole calls."""
+    return max(1.0, float(int(BURST * per_minute)))

@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 import anyio
 import structlog
 
-from slack_mcp.budget.limits import LEASE_S, Limit, list_limits, name_bucket
+from slack_mcp.budget.limits import LEASE_S, Limit, get_pause_s, list_limits, name_bucket
 from slack_mcp.budget.line import Line
 from slack_mcp.cache import TtlCache
 from slack_mcp.core.clock import Clock
@@ -70,11 +70,17 @@ class SharedBudget:
                 taken_s[stale] = await self._take_one(connection, method, stale, urgency, until_s)
         raise _refuse(connection, method, 1 / min(each.per_s for each in limits))
 
+    async def finish(self, connection: Connection, method: str) -> None:
+        """Note that a call has ended; where a minute takes one call, the next minute begins now."""
+        pause_s = get_pause_s(connection, method, factor=self._factor)
+        if pause_s:
+            await self.hold_back(connection, method, pause_s)
+
     async def hold_back(self, connection: Connection, method: str, retry_after_s: float) -> None:
         """Let no pod start the method in this workspace for so many seconds."""
         block = BucketBlock(connection_id=connection.connection_id, bucket=name_bucket(method), for_s=retry_after_s)
         self.hear(block)
-        # Slack has said it to all pods, and whoever asked this one may not be there any more.
+        # It holds for all pods, and whoever asked this one may not be there any more.
         with anyio.move_on_after(BLOCK_TIMEOUT_S, shield=True):
             try:
                 await self._buckets.block(block.connection_id, block.bucket, for_s=block.for_s)

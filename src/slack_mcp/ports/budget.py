@@ -128,6 +128,10 @@ class CallBudget(Protocol):
         """Let no pod start the method in this workspace for so many seconds: Slack has said 429. Raises nothing."""
         ...
 
+    async def finish(self, connection: Connection, method: str) -> None:
+        """Note that a call that was started has ended, in any other way than with a 429. Raises nothing."""
+        ...
+
 
 class FreeBudget:
     """A `CallBudget` that lets everything pass: for one process that calls rarely, and for calls that cannot wait."""
@@ -139,3 +143,6 @@ class FreeBudget:
 
     async def hold_back(self, connection: Connection, method: str, retry_after_s: float) -> None:
         """Return at once: Slack refuses the next call too, and says so."""
+
+    async def finish(self, connection: Connection, method: str) -> None:
+        """Nothing to note."""

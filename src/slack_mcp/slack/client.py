@@ -412,6 +412,8 @@ class SlackWebApi:
         # Raised out here, so that the SDK's error, which holds the token and the text, is not kept as its context.
         if isinstance(failure, RateLimitedError):
             await self._budget.hold_back(self._connection, method, failure.retry_after_s)
+        else:
+            await self._budget.finish(self._connection, method)
         if failure is not None:
             raise failure
         if not isinstance(answer.data, dict):

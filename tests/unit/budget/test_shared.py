@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 
 import anyio
@@ -14,13 +15,13 @@ from slack_mcp.budget.limits import LEASE_S
 from slack_mcp.budget.shared import SharedBudget
 from slack_mcp.core.clock import SystemClock
 from slack_mcp.core.errors import RateLimitedError, SlackUnavailableError
-from slack_mcp.core.model import Connection
+from slack_mcp.core.model import Connection, Distribution
 from slack_mcp.ports.budget import BucketBlock, Urgency
 
 pytestmark = pytest.mark.anyio
 
 ACME, OTHER = make_connection("conn_acme"), make_connection("conn_other")
-UPDATE, POST = "chat.update", "chat.postMessage"
+UPDATE, POST, READ = "chat.update", "chat.postMessage", "conversations.replies"
 BURST = 12  # of a method of the third tier
 
 
@@ -200,6 +201,27 @@ async def test_a_pod_that_hears_nothing_is_stopped_by_the_database() -> None:
         with pytest.raises(RateLimitedError) as refusal:
             await take(budget)
         assert refusal.value.retry_after_s == pytest.approx(30)
+
+
+async def test_the_minute_of_a_read_that_an_app_has_once_a_minute_begins_with_its_end() -> None:
+    unlisted = replace(ACME, settings=replace(ACME.settings, distribution=Distribution.UNLISTED))
+    async with open_world() as (budget, _, clock):
+        await take(budget, READ, connection=unlisted)
+        clock.time_s += 3  # on its way to Slack and back
+        await budget.finish(unlisted, READ)
+        clock.time_s += 59.9
+        with pytest.raises(RateLimitedError):
+            await take(budget, READ, connection=unlisted, max_wait_s=0)
+        clock.time_s += 1
+        await take(budget, READ, connection=unlisted)
+
+
+async def test_the_end_of_other_calls_changes_nothing() -> None:
+    async with open_world() as (budget, buckets, _):
+        await take(budget)
+        await budget.finish(ACME, UPDATE)
+        await take(budget)
+        assert buckets.buckets[ACME.connection_id, f"call:{UPDATE}"].blocked_until_s == 0
 
 
 async def test_without_the_database_nothing_is_called_and_a_429_still_stops_this_pod() -> None:
