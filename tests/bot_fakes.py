@@ -121,6 +121,7 @@ class FakeSlack:
         self.blocks: dict[Ts, Sequence[Mapping[str, Any]]] = {}
         self.tasks: dict[Ts, list[Mapping[str, Any]]] = {}
         self.streaming: set[Ts] = set()
+        self.conflicts = 0
         self.statuses: list[str] = []
         self.opened_for: list[ConnectionId] = []
         self.fail: Callable[[str], Exception | None] = lambda _method: None
@@ -176,6 +177,7 @@ class FakeSlack:
         effect = self._begin("update_message")
         self._check(ts, "chat.update")
         if ts in self.streaming:
+            self.conflicts += 1
             raise SlackRefusedError("chat.update", "streaming_state_conflict")
         self.shown[ts].append(text)
         self.blocks[ts] = blocks or ()

@@ -93,7 +93,7 @@ async def test_no_limit_of_slack_is_met(postgres_url: str, tmp_path: Path) -> No
     count = max(1, TURNS // TURNS_PER_WORKSPACE)
     workspaces = [make_workspace(number, people=PEOPLE) for number in range(count)]
     for workspace in workspaces:
-        workspace.limits = Limits(distribution="unlisted", post_burst=5)
+        workspace.limits = Limits(distribution="unlisted")
     model = FakeOpenAi()
     simulator = Simulator(*workspaces, concurrency=50)
     started_s = time.monotonic()
@@ -123,9 +123,6 @@ async def test_no_limit_of_slack_is_met(postgres_url: str, tmp_path: Path) -> No
                 assert await pod.stop() == 0
             soak.check()
             errors = {error: number for error, number in simulator.calls.errors.items() if error not in ALLOWED_ERRORS}
-            # Both count by clocks of their own: at the edge of a minute a call may come too early, and is obeyed.
-            early = errors.pop("ratelimited", 0)
-            assert early <= 1 + sum(simulator.calls.counts.values()) // 1000, early
             assert errors == {}, errors
     print(
         f"\n{TURNS} answers in {count} workspaces within {time.monotonic() - started_s:.0f} s: "

@@ -93,17 +93,20 @@ class TurnMessages:
                 return message.ts
         return None
 
-    async def show(self, part: int, content: Content, ts: Ts | None) -> Ts:
+    async def show(self, part: int, content: Content, ts: Ts | None, *, is_streaming: bool = False) -> Ts:
         """Make a part show the content, and return the ts of the message that does.
 
         Args:
             part: its number.
             content: what replaces whatever it showed.
             ts: the message, as far as known. One that was deleted, or is too old to be edited, is posted anew.
+            is_streaming: it is a stream that nobody has ended.
 
         Raises:
             SlackApiError: one of its classes.
         """
+        if ts is not None and is_streaming:
+            await self._end_stream(ts)
         if ts is not None and await self._replace(part, ts, content):
             return ts
         found = await self._find(part)

@@ -241,7 +241,8 @@ class Presenter:
             if self._progress.digests[part : part + 1] == (content.digest,):
                 continue
             known = self._progress.parts[part] if part < len(self._progress.parts) else None
-            self._progress.keep(part, await self._messages.show(part, content, known), content.digest)
+            ts = await self._messages.show(part, content, known, is_streaming=self._progress.is_streaming(part))
+            self._progress.keep(part, ts, content.digest)
         for ts in self._progress.parts[len(contents) :]:
             await self._messages.remove(ts)
         if self._turn.answer is None:  # an earlier run may have shown more of another answer, and not noted it
@@ -274,7 +275,7 @@ class Presenter:
         opened = await self._messages.find_opened(self._progress.opening, self._progress.parts)
         self._progress.opening = None  # looked for once
         if opened is not None:
-            await self._progress.note_part(len(self._progress.parts), opened)
+            await self._progress.note_part(len(self._progress.parts), opened, is_streaming=True)
 
     async def _draft(self, contents: Sequence[Content], messages: TurnMessages) -> None:
         """Show what is not the whole answer yet, and store where."""
@@ -283,7 +284,7 @@ class Presenter:
             if self._shown[part : part + 1] == [content]:
                 continue
             known = self._progress.parts[part] if part < len(self._progress.parts) else None
-            ts = await messages.show(part, content, known)
+            ts = await messages.show(part, content, known, is_streaming=self._progress.is_streaming(part))
             self._shown[part : part + 1] = [content]
             await self._progress.note_part(part, ts)
 

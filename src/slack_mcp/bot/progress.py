@@ -1,10 +1,13 @@
 """How far the answer of a turn stands in Slack, stored before the next step relies on it."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from slack_mcp.core.ids import Ts
 from slack_mcp.core.model import Turn
+
+STREAMING: Final = "streaming"
+"""In the place of a digest: the message is a stream, which nobody has ended as far as is known."""
 
 
 class Progress:
@@ -31,11 +34,15 @@ class Progress:
         await self._save(opening=opening)
         self.opening = opening
 
-    async def note_part(self, part: int, ts: Ts) -> None:
+    def is_streaming(self, part: int) -> bool:
+        """Tell whether a part's message may not be edited before its stream is ended."""
+        return self.digests[part : part + 1] == (STREAMING,)
+
+    async def note_part(self, part: int, ts: Ts, *, is_streaming: bool = False) -> None:
         """Store which message shows a part; raises StoreError."""
-        if self.parts[part : part + 1] == (ts,):
+        if self.parts[part : part + 1] == (ts,) and is_streaming == self.is_streaming(part):
             return
-        self.keep(part, ts, "")
+        self.keep(part, ts, STREAMING if is_streaming else "")
         await self._save(**self.changes, opening=None)
         self.opening = None
 

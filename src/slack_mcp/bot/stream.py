@@ -25,6 +25,8 @@ from slack_mcp.protocol.pieces import Pieces
 
 MAX_AGE_S: Final = 240.0
 STOPPED: Final = "stopped_by_user"
+ENDED: Final = frozenset({STOPPED, "message_not_in_streaming_state", "message_not_found"})
+"""There is nothing that streams. Source: https://docs.slack.dev/reference/methods/chat.appendStream, `Errors`."""
 UNAVAILABLE: Final = frozenset(
     {
         "access_denied",
@@ -162,7 +164,7 @@ class StreamWriter:
             is_refused = isinstance(error, MissingScopeError) or error.slack_error in UNAVAILABLE
             raise StreamLostError(is_refused=is_refused) from None
         self._ts, self._started_s = ts, self._clock.monotonic_s()
-        await self._progress.note_part(self._part, ts)
+        await self._progress.note_part(self._part, ts, is_streaming=True)
 
     async def _close(self, shown: str, *, is_last: bool) -> None:
         """End the message of a piece that is whole, with what it does not show yet."""
@@ -187,6 +189,8 @@ class StreamWriter:
         except SlackUnavailableError:
             raise StreamLostError(is_refused=False) from None
         except SlackRefusedError as error:
+            if error.slack_error in ENDED:
+                self._progress.keep(self._part, self._ts, "")
             if error.slack_error == STOPPED:
                 raise AnswerStoppedError from None
             _log.info("stream.lost", connection_id=self._turn.connection_id, error=error.slack_error)

@@ -200,7 +200,7 @@ async def test_an_append_whose_answer_was_lost_is_not_sent_again(*, is_applied: 
     bot.say(" three")
     assert await bot.handle() == ANSWERED
     assert bot.slack.texts == ["One two three"]
-    assert not bot.slack.streaming
+    assert (bot.slack.streaming, bot.slack.conflicts) == (set(), 0)
 
 
 @pytest.mark.parametrize("is_applied", [False, True])
@@ -221,6 +221,24 @@ async def test_a_start_whose_answer_was_lost_leaves_one_message(*, is_applied: b
     assert bot.slack.texts == ["One two"]
     assert not bot.slack.streaming
     assert bot.turn.opening is None
+
+
+async def test_a_stream_that_had_to_wait_for_its_end_is_ended_before_it_is_edited() -> None:
+    bot = Bot()
+    bot.say("One", bot.shows("One"))
+
+    def arm() -> bool:
+        bot.fail("stop_stream", RateLimitedError("chat.stopStream", 30))
+        return True
+
+    bot.say(" two", arm)
+    with pytest.raises(RateLimitedError):
+        await bot.handle()
+    assert bot.slack.streaming
+    assert await bot.handle(redone=True) == ANSWERED
+    assert bot.slack.texts == ["One two"]
+    assert (bot.slack.streaming, bot.slack.conflicts) == (set(), 0)
+    assert bot.slack.effects.done[-2:] == ["stop_stream", "update_message"]
 
 
 async def test_a_stream_that_somebody_deleted_is_posted_anew() -> None:
