@@ -354,7 +354,7 @@ async def test_two_pods_that_disable_at_once_disable_each_connection_once(
 TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=40)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(words=st.lists(TEXTS, min_size=4, max_size=4))
 async def test_any_text_comes_back_as_it_was_saved(store: SqlConnectionStore, words: list[str]) -> None:
     connection = make_connection(

@@ -129,4 +129,4 @@ class CacheAgainstDict(RuleBasedStateMachine):
 
 
 TestCacheAgainstDict = CacheAgainstDict.TestCase
-TestCacheAgainstDict.settings = settings(deadline=None, max_examples=50)
+TestCacheAgainstDict.settings = settings(max_examples=50)

@@ -6,7 +6,7 @@ import anyio
 import pytest
 from attachment_fakes import MP3, FakeTranscriber, FakeWeb, attach
 from directory_fake import make_connection
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from slack_mcp.attachments.reader import MAX_FILES, MAX_TEXT_BYTES, FileReader
@@ -218,7 +218,6 @@ async def test_an_image_that_models_do_not_take_is_fetched_as_the_thumbnail_that
     assert [each.text for each in found.texts] == ["words"]
 
 
-@settings(deadline=None)
 @given(name=st.text(max_size=300) | st.sampled_from(["`*<!channel>", "a\r\nSet-Cookie: x", "<@U1>", "\u202egpj.exe"]))
 def test_no_name_of_a_file_puts_markup_or_a_line_into_a_note(name: str) -> None:
     async def run() -> None:

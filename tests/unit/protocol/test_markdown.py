@@ -3,7 +3,7 @@ import time
 
 import pytest
 from hostile_markdown import CALLS, INVISIBLE, hostile
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -81,7 +81,6 @@ def has_in_order(text: str, wanted: list[str]) -> bool:
 
 
 @given(hostile | documents)
-@settings(deadline=None)
 def test_nothing_rendered_calls_anybody(markdown: str) -> None:
     rendered = render_mrkdwn(markdown)
     # In Slack's markup only a `<` that is no entity can call, and a bare `@here` where names are looked up.
@@ -96,14 +95,12 @@ def test_nothing_rendered_calls_anybody_but_people_where_they_are_allowed(markdo
 
 
 @given(documents | hostile)
-@settings(deadline=None)
 def test_no_word_is_lost_and_all_stand_in_their_order(markdown: str) -> None:
     rendered = unescape(render_mrkdwn(markdown)).translate(INVISIBLE)
     assert has_in_order(rendered, read(markdown.translate(INVISIBLE)))
 
 
 @given(documents, st.integers(1, 60))
-@settings(deadline=None)
 def test_a_text_that_fits_as_written_fits_as_rendered(markdown: str, times: int) -> None:
     text = "\n\n".join([markdown] * times)
     if len(escape(neutralize(text))) <= MAX_TEXT_CHARS:

@@ -2,7 +2,7 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from slack_mcp.protocol.message_text import DELETED, find_ids, name_ids, read_text
@@ -179,7 +179,6 @@ JSON = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(st.dictionaries(NAMES, JSON, max_size=8))
 def test_no_json_makes_it_raise(message: dict[str, Any]) -> None:
     text = read_text(message)

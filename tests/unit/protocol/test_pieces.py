@@ -134,7 +134,6 @@ def check(text: str, pieces: list[Piece]) -> None:
 
 
 @given(texts | prose | st.text())
-@settings(deadline=None)
 @example("&" * 9_000)
 @example("x" * 9_000)
 @example("```" + "x" * 9_000)
@@ -149,13 +148,13 @@ def test_pieces_join_back_and_none_is_too_long_or_blank(text: str) -> None:
 
 
 @given(texts | prose, st.lists(st.integers(0, 30_000), max_size=40))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_pieces_are_the_same_however_the_text_was_fed_and_what_was_shown_stays(text: str, at: list[int]) -> None:
     assert feed(cut_up(text, at)) == list(split_markdown(text))
 
 
 @given(texts | prose)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_pieces_are_the_same_character_by_character(text: str) -> None:
     text = text[:9_000]
     pieces = Pieces()
@@ -166,19 +165,19 @@ def test_pieces_are_the_same_character_by_character(text: str) -> None:
 
 
 @given(prose.map(lambda text: text[2_500:9_000]) | st.text(alphabet="`~- \n1.ab|#&", max_size=60))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_what_was_shown_stays_whenever_one_looks(text: str) -> None:
     assert feed(list(text)) == list(split_markdown(text))
 
 
 @given(texts | prose, st.lists(st.integers(0, 30_000), max_size=20), st.frozensets(st.integers(0, 20)))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_what_was_shown_stays_when_a_piece_is_cut_early(text: str, at: list[int], cut_after: frozenset[int]) -> None:
     check(text, feed(cut_up(text, at), cut_after=cut_after))
 
 
 @given(texts | prose)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_piece_fits_into_a_message_in_each_of_its_forms(text: str) -> None:
     for piece in split_markdown(text):
         assert len(escape(neutralize(piece.shown))) <= MAX_CHARS
