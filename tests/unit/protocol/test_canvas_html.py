@@ -44,13 +44,13 @@ def test_nothing_makes_it_raise(html: str) -> None:
     "part", ["<!--", "<!-- -->", "<", "<a", "<a b=<", "</", "<a b='", "<![CDATA[", "<?", "&#", "<p "]
 )
 def test_no_html_takes_long_to_read(part: str) -> None:
-    begun = time.perf_counter()
+    begun = time.thread_time()
     read_canvas_html(part * (100_000 // len(part)))
-    assert time.perf_counter() - begun < 2
+    assert time.thread_time() - begun < 2
 
 
 def test_no_blanks_take_long_to_read() -> None:
     blanks = " " * 100_000
-    begun = time.perf_counter()
+    begun = time.thread_time()
     assert read_canvas_html(f"<pre>a{blanks}b{blanks}\n\tc</pre>") == f"```\na{blanks}b\n\tc\n```"
-    assert time.perf_counter() - begun < 2
+    assert time.thread_time() - begun < 2

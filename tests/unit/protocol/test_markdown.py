@@ -208,7 +208,7 @@ def test_a_table_that_would_not_fit_is_shown_as_it_was_written() -> None:
     ids=lambda text: repr(text[:8]),
 )
 def test_no_text_takes_long(text: str) -> None:
-    begun = time.perf_counter()
+    begun = time.thread_time()  # what others take of the machine does not count
     neutralize(text)
     render_mrkdwn(text)
-    assert time.perf_counter() - begun < 8  # some 0.3 s, where nothing else runs
+    assert time.thread_time() - begun < 8  # some 0.3 s

@@ -105,6 +105,6 @@ def test_only_what_may_become_a_mention_is_held_back() -> None:
     "text", ["<" * 99_000, "&" * 99_000, "&amp;" * 20_000, "<@" * 40_000, "@" * 99_000, "<!&#0" * 20_000]
 )
 def test_no_text_takes_long(text: str) -> None:
-    begun = time.perf_counter()
+    begun = time.thread_time()
     neutralize(text)
-    assert time.perf_counter() - begun < 4  # some 0.01 s, where nothing else runs
+    assert time.thread_time() - begun < 4  # some 0.01 s

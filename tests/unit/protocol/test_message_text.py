@@ -203,11 +203,11 @@ def test_no_text_takes_long_to_read() -> None:
     pipes = "|" * 40_000
     fields = [{"title": "k", "value": "v"}] * 20
     rows = [{"text": f"word{number} " * 50, "fields": fields} for number in range(200)]
-    begun = time.perf_counter()
+    begun = time.thread_time()
     assert read({"text": pipes, "blocks": [{"type": "section", "text": {"type": "mrkdwn", "text": f"{pipes}x"}}]})
     assert read({"text": "<a" * 20_000, "attachments": [{"text": "<b|" * 20_000}]})
     assert read({"text": "deploys", "attachments": rows})
-    assert time.perf_counter() - begun < 2
+    assert time.thread_time() - begun < 2
 
 
 def test_an_attachment_that_says_what_two_others_said_together_is_left_out() -> None:

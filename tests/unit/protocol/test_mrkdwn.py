@@ -55,7 +55,7 @@ def test_clean_keeps_everything_else() -> None:
 
 def test_no_text_takes_long_to_look_through_for_a_mention() -> None:
     text = " " * 100_000 + "x<@U1" + "<@U1|" * 1_000
-    begun = time.perf_counter()
+    begun = time.thread_time()
     assert not is_mentioned(text, "U1")
     assert remove_mention(f"{text} <@U1> hi <@U1>", "U1") == f"{text.strip()} hi"
-    assert time.perf_counter() - begun < 2
+    assert time.thread_time() - begun < 2

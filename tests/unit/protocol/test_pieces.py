@@ -347,16 +347,16 @@ def test_the_fence_that_is_open_is_told() -> None:
     ids=lambda text: repr(text[:4]),
 )
 def test_no_text_takes_long(text: str) -> None:
-    begun = time.perf_counter()
+    begun = time.thread_time()
     check(text, list(split_markdown(text)))
-    assert time.perf_counter() - begun < 8  # some 0.3 s, where nothing else runs
+    assert time.thread_time() - begun < 8  # some 0.3 s
 
 
 def test_a_stream_of_small_texts_takes_no_long_time() -> None:
     text = "\n\n".join([PARAGRAPH, "```py\n" + "x = 1\n" * 300 + "```"] * 15)
     pieces = Pieces()
-    begun = time.perf_counter()
+    begun = time.thread_time()
     for start in range(0, len(text), 4):
         pieces.feed(text[start : start + 4])
         assert pieces.open is not None
-    assert time.perf_counter() - begun < 8
+    assert time.thread_time() - begun < 8

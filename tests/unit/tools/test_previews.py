@@ -66,10 +66,10 @@ def test_markdown_that_embeds_nothing_is_taken(text: str | None) -> None:
 @pytest.mark.parametrize("part", ["![", "![[", "[", "](", "![]\n", "\n\n![", "![](@", "a.a", " [a]"])
 def test_the_longest_text_is_looked_through_at_once(part: str) -> None:
     text = part * (200_000 // len(part))
-    begun = time.perf_counter()
+    begun = time.thread_time()
     for check in (check_comment, check_markdown):
         try:
             check(text, unfurl_links=False)
         except InvalidInputError:
             continue
-    assert time.perf_counter() - begun < 2
+    assert time.thread_time() - begun < 2
