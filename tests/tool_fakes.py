@@ -45,6 +45,9 @@ class FakeAudit:
     ) -> Sequence[AuditEntry]:
         return self.entries[::-1]
 
+    async def list_all_entries(self, *, before_id: int | None = None, limit: int = 100) -> Sequence[AuditEntry]:
+        return self.entries[::-1]
+
     async def delete_entries(self, *, before_s: float, limit: int) -> int:
         return 0
 

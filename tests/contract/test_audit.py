@@ -1,9 +1,10 @@
-"""The audit of what tools write."""
+"""The audit of what tools write and commands change."""
 
 import pytest
 from stepping_clock import SteppingClock
 
 from slack_mcp.core.ids import ConnectionId
+from slack_mcp.ports.audit import WHOLE_SERVICE
 from slack_mcp.store.audit import SqlAuditLog
 from slack_mcp.store.database import Database
 
@@ -47,3 +48,12 @@ async def test_old_entries_are_deleted_in_batches(database: Database) -> None:
     assert await log.delete_entries(before_s=150, limit=1) == 1
     assert await log.delete_entries(before_s=150, limit=10) == 1
     assert len(await log.list_entries(ACME)) == 1
+
+
+async def test_whoever_runs_the_service_sees_every_entry_and_a_connection_its_own(database: Database) -> None:
+    log = SqlAuditLog(database, clock=SteppingClock())
+    ids = [await log.begin(whose, actor="cli:ann@host", tool="keys create") for whose in (ACME, WHOLE_SERVICE, GLOBEX)]
+    everything = await log.list_all_entries()
+    assert [entry.connection_id for entry in everything] == [GLOBEX, WHOLE_SERVICE, ACME]
+    assert [entry.id for entry in await log.list_all_entries(before_id=ids[2], limit=1)] == [ids[1]]
+    assert [entry.id for entry in await log.list_entries(ACME)] == [ids[0]]

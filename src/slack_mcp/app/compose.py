@@ -9,7 +9,7 @@ from slack_mcp.app.triggers import open_subscriptions
 from slack_mcp.connections.save import ConnectionSaver
 from slack_mcp.core.clock import Clock, SystemClock
 from slack_mcp.core.errors import SchemaOutdatedError
-from slack_mcp.ports.audit import AuditLog
+from slack_mcp.ports.audit import AdminAuditLog
 from slack_mcp.ports.explain import Explainer
 from slack_mcp.ports.identity import ApiKeyStore
 from slack_mcp.ports.slack import IdentityApis
@@ -36,7 +36,7 @@ class Admin:
     saver: ConnectionSaver
     slack: IdentityApis
     keys: ApiKeyStore
-    audit: AuditLog
+    audit: AdminAuditLog
     explainer: Explainer
     open_subscriptions: Callable[[], AbstractAsyncContextManager[Subscriptions]]
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from slack_mcp.cli.acts import audited, name_changes
 from slack_mcp.cli.ask import (
     check_bot_token,
     check_connection_id,
@@ -114,13 +115,21 @@ def add(
         if new is None:
             if stored is None:
                 raise ConnectionNotFoundError(new_id)
-            return await admin.saver.save(given.change(stored))
+            changed = given.change(stored)
+            async with audited(
+                admin.audit,
+                "connections add --replace",
+                connection_id=new_id,
+                target=name_changes(stored, changed),
+            ):
+                return await admin.saver.save(changed)
         if stored is not None:
             raise ConflictError(
                 f"Connection {new_id} exists already: `slack-mcp connections add --replace --id {new_id}` changes it, "
                 "and its conversations stay."
             )
-        return await admin.saver.save(new)
+        async with audited(admin.audit, "connections add", connection_id=new_id):
+            return await admin.saver.save(new)
 
     saved = seam.run_admin(work)
     path = f"/slack/events/{saved.connection_id}"
@@ -239,8 +248,14 @@ def settings(
     async def work(admin: Admin, connection: Connection) -> ConnectionSettings:
         if chosen is None:
             return connection.settings
-        changed = replace(connection, settings=chosen.apply_to(connection.settings))
-        return (await admin.connections.save_connection(changed)).settings
+        changed = chosen.apply_to(connection.settings)
+        async with audited(
+            admin.audit,
+            "connections settings",
+            connection_id=connection.connection_id,
+            target=name_changes(connection.settings, changed),
+        ):
+            return (await admin.connections.save_connection(replace(connection, settings=changed))).settings
 
     seam: Seam = ctx.obj
     print_json(render_choices(seam.run_on_connection(connection_id, work)))
@@ -303,8 +318,9 @@ def remove(
 
     async def work(admin: Admin, _settings: "Settings") -> None:
         # Not loaded before: one whose key is lost cannot be, and this is the way to be rid of it.
-        if not await admin.connections.remove_connection(chosen):
-            raise ConnectionNotFoundError(chosen)
+        async with audited(admin.audit, "connections remove", connection_id=chosen):
+            if not await admin.connections.remove_connection(chosen):
+                raise ConnectionNotFoundError(chosen)
 
     seam.run_admin(work)
     print(f"Removed {chosen}.")
@@ -317,7 +333,9 @@ def _switch(ctx: typer.Context, connection_id: str, *, disabled: bool) -> None:
         # The operator's word stands above what was found out: nothing but another one changes it.
         said = replace(connection, disabled=disabled, mesh_refused_since_ms=None)
         if said != connection:
-            await admin.connections.save_connection(said)
+            command = f"connections {'disable' if disabled else 'enable'}"
+            async with audited(admin.audit, command, connection_id=connection.connection_id):
+                await admin.connections.save_connection(said)
 
     seam: Seam = ctx.obj
     seam.run_on_connection(connection_id, work)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from slack_mcp.cli.acts import audited
 from slack_mcp.cli.ask import check_text, choose_connection
 from slack_mcp.cli.render import print_json, print_table, render_time
 from slack_mcp.cli.seam import Admin, Seam
@@ -60,7 +61,8 @@ def create(
     )
 
     async def work(admin: Admin, _settings: "Settings") -> None:
-        await admin.keys.add_key(made.kept)
+        async with audited(admin.audit, "keys create", connection_id=made.kept.connection_id, target=made.kept.key_id):
+            await admin.keys.add_key(made.kept)
 
     seam: Seam = ctx.obj
     seam.run_admin(work)
@@ -107,7 +109,11 @@ def revoke(
     from slack_mcp.identity.api_keys import is_key_id
 
     async def work(admin: Admin, _settings: "Settings") -> ApiKey | None:
-        return await admin.keys.revoke_key(key_id, now_ms=round(SystemClock().now_s() * MS_PER_S))
+        key = next((key for key in await admin.keys.list_keys(None) if key.key_id == key_id), None)
+        if key is None:
+            return None
+        async with audited(admin.audit, "keys revoke", connection_id=key.connection_id, target=key_id):
+            return await admin.keys.revoke_key(key_id, now_ms=round(SystemClock().now_s() * MS_PER_S))
 
     seam: Seam = ctx.obj
     # What is no id is not looked for, and not repeated: it may be a whole key.

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from slack_mcp.cli.acts import audited, name_changes
 from slack_mcp.cli.render import print_fields, print_json, render_policy
 from slack_mcp.cli.seam import Admin, Seam
 from slack_mcp.core.errors import InvalidInputError
@@ -77,7 +78,13 @@ def set_(
         policy = change(connection.settings.tools)
         check_tool_names(policy, {tool.name for tool in TOOLS})
         settings = replace(connection.settings, tools=policy)
-        await admin.connections.save_connection(replace(connection, settings=settings))
+        async with audited(
+            admin.audit,
+            "policy set",
+            connection_id=connection.connection_id,
+            target=name_changes(connection.settings.tools, policy),
+        ):
+            await admin.connections.save_connection(replace(connection, settings=settings))
         return policy
 
     seam: Seam = ctx.obj

@@ -11,7 +11,7 @@ from slack_mcp.cli.ask import choose_connection
 from slack_mcp.core.errors import ConnectionNotFoundError
 from slack_mcp.core.ids import ConnectionId
 from slack_mcp.core.model import Access, Connection
-from slack_mcp.ports.audit import AuditLog
+from slack_mcp.ports.audit import AdminAuditLog
 from slack_mcp.ports.explain import Explainer
 from slack_mcp.ports.identity import ApiKeyStore
 from slack_mcp.ports.slack import IdentityApis
@@ -51,8 +51,8 @@ class Admin(Protocol):
         ...
 
     @property
-    def audit(self) -> AuditLog:
-        """What the tools wrote."""
+    def audit(self) -> AdminAuditLog:
+        """What the tools wrote and the commands changed."""
         ...
 
     @property

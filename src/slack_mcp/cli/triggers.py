@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from slack_mcp.cli.acts import audited
 from slack_mcp.cli.ask import check_text, choose_connection
 from slack_mcp.cli.render import print_fields, print_json, print_table, render_time
 from slack_mcp.cli.seam import Admin, Seam
@@ -44,10 +45,12 @@ def add(
     """
     chosen = dict(_read_filter(text) for text in filters or ())
 
-    async def work(subscriptions: "Subscriptions") -> Trigger:
-        return await subscriptions.add(
-            choose_connection(connection_id), event_type, check_text("--url", url) or "", chosen
-        )
+    async def work(admin: Admin, subscriptions: "Subscriptions") -> Trigger:
+        whose = choose_connection(connection_id)
+        async with audited(admin.audit, "triggers add", connection_id=whose) as act:
+            added = await subscriptions.add(whose, event_type, check_text("--url", url) or "", chosen)
+            act.target = f"{added.trigger_id} {added.event_type}"
+        return added
 
     added = _run(ctx, work)
     if json:
@@ -62,7 +65,7 @@ def add(
 def list_(ctx: typer.Context, *, connection_id: Connection, json: Json = False) -> None:
     """List the triggers of a connection, those of Mesh's automations too; never their secrets."""
 
-    async def work(subscriptions: "Subscriptions") -> Sequence[Trigger]:
+    async def work(_admin: Admin, subscriptions: "Subscriptions") -> Sequence[Trigger]:
         return await subscriptions.list_triggers(choose_connection(connection_id))
 
     found = [_render(each) for each in _run(ctx, work)]
@@ -81,11 +84,15 @@ def list_(ctx: typer.Context, *, connection_id: Connection, json: Json = False) 
 def remove(ctx: typer.Context, trigger_id: Id, *, connection_id: Connection) -> None:
     """Remove a trigger; what is still on its way to it is not sent any more."""
 
-    async def work(subscriptions: "Subscriptions") -> bool:
-        return await subscriptions.remove(choose_connection(connection_id), trigger_id)
+    async def work(admin: Admin, subscriptions: "Subscriptions") -> None:
+        whose = choose_connection(connection_id)
+        async with audited(admin.audit, "triggers remove", connection_id=whose, target=trigger_id):
+            if not await subscriptions.remove(whose, trigger_id):
+                raise InvalidInputError(
+                    f"There is no trigger {trigger_id!r}: `slack-mcp triggers list` shows those there are."
+                )
 
-    if not _run(ctx, work):
-        raise InvalidInputError(f"There is no trigger {trigger_id!r}: `slack-mcp triggers list` shows those there are.")
+    _run(ctx, work)
     print(f"Removed {trigger_id}.")
 
 
@@ -93,20 +100,20 @@ def remove(ctx: typer.Context, trigger_id: Id, *, connection_id: Connection) -> 
 def check_receiver(ctx: typer.Context, trigger_id: Id, *, connection_id: Connection, json: Json = False) -> None:
     """Send a receiver an event that did not happen (its data has `test: true`), and show the status it answers with."""
 
-    async def work(subscriptions: "Subscriptions") -> int:
+    async def work(_admin: Admin, subscriptions: "Subscriptions") -> int:
         return await subscriptions.send_test(choose_connection(connection_id), trigger_id)
 
     result = {"trigger_id": trigger_id, "status": _run(ctx, work)}
     print_json(result) if json else print_fields(result)
 
 
-def _run(ctx: typer.Context, work: Callable[["Subscriptions"], Awaitable[T]]) -> T:
+def _run(ctx: typer.Context, work: Callable[[Admin, "Subscriptions"], Awaitable[T]]) -> T:
     """Run work on the receivers and return what it returns."""
     seam: Seam = ctx.obj
 
     async def open_and_work(admin: Admin, _settings: "Settings") -> T:
         async with admin.open_subscriptions() as subscriptions:
-            return await work(subscriptions)
+            return await work(admin, subscriptions)
 
     return seam.run_admin(open_and_work)
 

@@ -339,7 +339,12 @@ class Settings(BaseSettings):
         gt=0,
     )
     retention_audit_days: float = setting(
-        REST, "SLACK_MCP_RETENTION_AUDIT_DAYS", 365.0, "How long it is kept what the tools wrote.", unit="days", gt=0
+        REST,
+        "SLACK_MCP_RETENTION_AUDIT_DAYS",
+        365.0,
+        "How long it is kept what tools wrote and commands changed.",
+        unit="days",
+        gt=0,
     )
     mesh_gone_days: float = setting(
         REST,

@@ -1,8 +1,8 @@
-"""The audit of what tools write, in the database; see `ports.audit`."""
+"""The audit of what tools write and commands change, in the database; see `ports.audit`."""
 
 from collections.abc import Sequence
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import ColumnElement, delete, insert, select, true, update
 
 from slack_mcp.core.clock import Clock
 from slack_mcp.core.ids import ConnectionId
@@ -14,7 +14,7 @@ BEGUN = "begun"
 
 
 class SqlAuditLog:
-    """`ports.audit.AuditLog`.
+    """`ports.audit.AdminAuditLog`.
 
     Args:
         clock: dates the entries.
@@ -46,7 +46,14 @@ class SqlAuditLog:
         self, connection_id: ConnectionId, *, before_id: int | None = None, limit: int = 100
     ) -> Sequence[AuditEntry]:
         """Return a connection's entries, newest first."""
-        statement = select(audit).where(audit.c.connection_id == connection_id).order_by(audit.c.id.desc()).limit(limit)
+        return await self._list(audit.c.connection_id == connection_id, before_id=before_id, limit=limit)
+
+    async def list_all_entries(self, *, before_id: int | None = None, limit: int = 100) -> Sequence[AuditEntry]:
+        """Return the entries of all connections and of the whole service, newest first."""
+        return await self._list(true(), before_id=before_id, limit=limit)
+
+    async def _list(self, whose: ColumnElement[bool], *, before_id: int | None, limit: int) -> Sequence[AuditEntry]:
+        statement = select(audit).where(whose).order_by(audit.c.id.desc()).limit(limit)
         if before_id is not None:
             statement = statement.where(audit.c.id < before_id)
         async with self._database.reading() as database:
