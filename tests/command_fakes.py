@@ -10,6 +10,7 @@ from typing import Any
 import httpx2
 from configuration_fakes import FakeConnectionStore, FakeSlack
 from identity_fakes import FakeKeyStore
+from operation_fakes import FakeOperations
 from stepping_clock import SteppingClock
 from tool_fakes import FakeAudit
 from trigger_fakes import FakeTriggers, make_sender, resolve_publicly
@@ -86,6 +87,7 @@ class FakeAdmin:
     keys: FakeKeyStore
     audit: FakeAudit
     explainer: "FakeExplainer"
+    operations: FakeOperations
     open_subscriptions: Callable[[], AbstractAsyncContextManager[Subscriptions]]
 
 
@@ -115,6 +117,7 @@ class Commands:
         self.keys = FakeKeyStore(self.store.rows)
         self.audit = FakeAudit()
         self.explainer = FakeExplainer()
+        self.operations = FakeOperations([])
         self.receiver: Callable[[httpx2.Request], httpx2.Response] = lambda _request: httpx2.Response(204)
         self.environ: dict[str, str] = {"DATABASE_URL": ":memory:"}
         self.is_terminal = False
@@ -156,6 +159,7 @@ class Commands:
             keys=self.keys,
             audit=self.audit,
             explainer=self.explainer,
+            operations=self.operations,
             open_subscriptions=self._open_subscriptions,
         )
 

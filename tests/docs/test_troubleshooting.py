@@ -12,6 +12,7 @@ from slack_mcp.bot.turn import AGENT_NOT_CONFIGURED, ANSWERED, NOTHING_TO_READ, 
 from slack_mcp.cli.reasons import DONE, SKIPPED, Reason
 from slack_mcp.core import errors
 from slack_mcp.core.errors import DeliveryError, SlackMcpError
+from slack_mcp.ports.operations import DISCARDED
 from slack_mcp.store.migrate import Migrations
 from slack_mcp.store.url import parse_database_url
 from slack_mcp.surfaces.stops import NOTHING_TO_STOP
@@ -71,7 +72,7 @@ def test_whether_a_code_is_tried_again_is_what_the_class_says() -> None:
 
 def list_skip_reasons() -> set[str]:
     """Return the members of SkipReason, and the constants that the code makes outcomes of."""
-    reasons = {str(reason) for reason in SkipReason} | {"same_message"}
+    reasons = {str(reason) for reason in SkipReason} | {"same_message", DISCARDED}
     for node in (each for source in SOURCES for each in ast.walk(source)):
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Outcome"):
             continue

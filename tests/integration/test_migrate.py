@@ -34,6 +34,7 @@ ALL = [
     "0006_questions",
     "0007_threads",
     "0008_conversations",
+    "0009_replays",
 ]
 
 SEED_TABLE = """
@@ -283,7 +284,7 @@ async def test_table_that_a_deployment_brings_along_keeps_its_rows(url: Database
     }
 
 
-@pytest.mark.parametrize("to", ["0009", "00", "", "head", "0001_other"])
+@pytest.mark.parametrize("to", ["0999", "00", "", "head", "0001_other"])
 async def test_unknown_revision_is_refused_with_the_known_ones(url: DatabaseUrl, to: str) -> None:
     await Migrations(url).up()
     with pytest.raises(InvalidInputError, match="base, 0001_slack_connections"):

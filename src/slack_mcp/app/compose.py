@@ -12,6 +12,7 @@ from slack_mcp.core.errors import SchemaOutdatedError
 from slack_mcp.ports.audit import AdminAuditLog
 from slack_mcp.ports.explain import Explainer
 from slack_mcp.ports.identity import ApiKeyStore
+from slack_mcp.ports.operations import JournalOperations
 from slack_mcp.ports.slack import IdentityApis
 from slack_mcp.ports.store import ConnectionStore
 from slack_mcp.sealing import KeyRing, Sealer
@@ -24,6 +25,7 @@ from slack_mcp.store.database import Database, open_database
 from slack_mcp.store.explain import SqlExplainer
 from slack_mcp.store.keyfile import get_key_file, load_or_create_key_file
 from slack_mcp.store.migrate import Migrations, load_revision
+from slack_mcp.store.operations import SqlJournalOperations
 from slack_mcp.store.triggers import SqlTriggerStore
 from slack_mcp.triggers.configure import Subscriptions
 
@@ -38,6 +40,7 @@ class Admin:
     keys: ApiKeyStore
     audit: AdminAuditLog
     explainer: Explainer
+    operations: JournalOperations
     open_subscriptions: Callable[[], AbstractAsyncContextManager[Subscriptions]]
 
 
@@ -119,6 +122,7 @@ async def open_admin(settings: Settings) -> AsyncIterator[Admin]:
             keys=SqlApiKeyStore(database),
             audit=SqlAuditLog(database, clock=clock),
             explainer=SqlExplainer(database, sealer, clock=clock),
+            operations=SqlJournalOperations(database, sealer, clock=clock),
             open_subscriptions=partial(
                 open_subscriptions,
                 settings,

@@ -22,7 +22,7 @@ from slack_mcp.core.errors import (
     SlackRefusedError,
     TokenRevokedError,
 )
-from slack_mcp.core.ids import PodId, UserId
+from slack_mcp.core.ids import EventId, PodId, UserId
 from slack_mcp.core.model import Claim, Connection, EventState, JournalledEvent, Outcome, Turn, TurnState
 from slack_mcp.ports.agent import AgentFile, Agents
 from slack_mcp.ports.attachments import AttachmentDelivery, Remember
@@ -268,9 +268,10 @@ class BotHandler:
         async def make_request(turn: Turn) -> Asked:
             if not is_resumed:
                 await self._titles.name(connection, turn)
-            return await self._requests.build(
+            asked = await self._requests.build(
                 connection, turn, heard.message, language=language, is_repeated=is_resumed
             )
+            return _ask_anew(asked, trace.times_asked_again)
 
         async def deliver(turn: Turn, files: Sequence[AgentFile], remember: Remember) -> Sequence[str]:
             return await self._files.deliver(
@@ -296,3 +297,11 @@ class BotHandler:
             agents=self._agents,
             turn_timeout_s=self._turn_timeout_s,
         )
+
+
+def _ask_anew(asked: Asked, times: int) -> Asked:
+    """Return a question that was answered before as one that no agent has heard: it would give the old answer."""
+    if not times or asked.request is None:
+        return asked
+    event_id = EventId(f"{asked.request.event_id}again{times}")
+    return replace(asked, request=replace(asked.request, event_id=event_id))

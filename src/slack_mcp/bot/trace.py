@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from slack_mcp.core.clock import Clock
+from slack_mcp.ports.operations import ASKED_AGAIN
 
 MAX_STEPS: Final = 60
 UPLOAD: Final = "upload"
@@ -32,13 +33,18 @@ class Trace:
     def steps(self) -> tuple[Step, ...]:
         """The steps, oldest first; of very many the middle is left out, but for what is read again."""
         middle = self._steps[_KEPT_FIRST : max(_KEPT_FIRST, len(self._steps) + _KEPT_FIRST - MAX_STEPS)]
-        left_out = [id(step) for step in middle if step["step"] != UPLOAD]
+        left_out = [id(step) for step in middle if step["step"] not in {UPLOAD, ASKED_AGAIN}]
         return tuple(step for step in self._steps if id(step) not in left_out)
 
     @property
     def uploads(self) -> tuple[str, ...]:
         """The ids of the files that were sent to Slack for the turn."""
         return tuple(str(step["file"]) for step in self._steps if step["step"] == UPLOAD)
+
+    @property
+    def times_asked_again(self) -> int:
+        """How often an operator had the turn's answer dropped, so that the agent is asked once more."""
+        return sum(step["step"] == ASKED_AGAIN for step in self._steps)
 
     def note(self, step: str, **values: str | int) -> None:
         """Add a step; the same one again only raises its `times`."""

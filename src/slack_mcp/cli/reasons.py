@@ -74,6 +74,10 @@ SKIPPED: Final[Mapping[str, Reason]] = MappingProxyType(
             "`slack-mcp connections enable CONNECTION_ID`, or save it in Mesh.",
         ),
         "connection_removed": Reason("The connection was removed after the event came.", ""),
+        "discarded": Reason(
+            "An operator ended it; the line above says what was said about it.",
+            "`slack-mcp events replay` takes it up again.",
+        ),
         "malformed_body": Reason(
             "A payload that this version cannot read, journalled by another one.",
             "Nothing, or go back to that version.",

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slack_mcp import __version__
-from slack_mcp.cli import audit, connections, docs, keys, manifest, migrate, policy, stdio, triggers, why
+from slack_mcp.cli import audit, connections, docs, events, keys, manifest, migrate, policy, stdio, triggers, why
 from slack_mcp.cli.guard import GuardedGroup
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ cli.add_typer(connections.cli, name="connections")
 cli.add_typer(keys.cli, name="keys")
 cli.add_typer(policy.cli, name="policy")
 cli.add_typer(audit.cli, name="audit")
+cli.add_typer(events.cli, name="events")
 cli.add_typer(triggers.cli, name="triggers")
 cli.add_typer(migrate.cli, name="migrate")
 cli.add_typer(docs.cli, name="docs")

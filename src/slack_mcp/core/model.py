@@ -283,8 +283,9 @@ class JournalledEvent:
         id: the journal's own number; its order is the order of work within a lane.
         attempts: how often it was tried and failed.
         received_at_ms: unix milliseconds by the database's clock.
-        redone: a pod may have worked on it before (a retry, or a take-over): look for traces before acting.
+        redone: a pod may have worked on it before (a retry, a take-over, a replay): look for traces before acting.
         unreadable: why the payload, which is empty then, could not be opened.
+        replayed_at_ms: when an operator put it back last, None for one that nobody did.
     """
 
     id: int
@@ -297,6 +298,12 @@ class JournalledEvent:
     received_at_ms: int
     redone: bool
     unreadable: SealingError | None = None
+    replayed_at_ms: int | None = None
+
+    @property
+    def due_since_ms(self) -> int:
+        """Since when it is to be worked on: its arrival, or when it was put back."""
+        return self.replayed_at_ms or self.received_at_ms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -326,7 +326,7 @@ class Dispatcher:
         outcome = plan_retry(
             error,
             attempts=event.attempts,
-            age_s=max(0.0, self._clock.now_s() - event.received_at_ms / 1000),
+            age_s=max(0.0, self._clock.now_s() - event.due_since_ms / 1000),
             limits=self._retries,
             chance=self._chance(),
         )

@@ -37,6 +37,7 @@ class ExplainedEvent:
         message_ts: of the message that it is about, None where there is none or the payload does not open.
         standing: of its lane, None when nobody has anything to do there.
         turn: the answer, None when there is none.
+        replayed_at_ms: when an operator put it back last.
     """
 
     connection_id: ConnectionId
@@ -56,6 +57,7 @@ class ExplainedEvent:
     message_ts: Ts | None
     standing: LaneStanding | None
     turn: Turn | None
+    replayed_at_ms: int | None = None
 
 
 class Explainer(Protocol):

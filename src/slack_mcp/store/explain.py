@@ -73,6 +73,7 @@ class SqlExplainer:
             message_ts=None if event is None else event.ts,
             standing=await self._load_standing(connection_id, row["lane"]),
             turn=await self._load_turn(connection_id, event),
+            replayed_at_ms=row["replayed_at_ms"],
         )
 
     def _read_event(self, connection_id: ConnectionId, payload: bytes) -> EventCallback | None:

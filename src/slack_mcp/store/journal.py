@@ -48,7 +48,7 @@ def mark_new(deliveries: Sequence[Delivery], inserted: Iterable[Sequence[Any]]) 
 
 
 def open_event(sealer: Sealer, row: Any, *, connection_id: ConnectionId, lane: str, redone: bool) -> JournalledEvent:
-    """Return the event of a row with id, event_id, event_type, payload, attempts and received_at_ms.
+    """Return the event of a row with id, event_id, event_type, payload, attempts, received_at_ms and replayed_at_ms.
 
     One that does not open must not keep back the others that were claimed with it.
     """
@@ -66,8 +66,9 @@ def open_event(sealer: Sealer, row: Any, *, connection_id: ConnectionId, lane: s
         payload=payload,
         attempts=row["attempts"],
         received_at_ms=row["received_at_ms"],
-        redone=redone or row["attempts"] > 0,
+        redone=redone or row["attempts"] > 0 or row["replayed_at_ms"] is not None,
         unreadable=unreadable,
+        replayed_at_ms=row["replayed_at_ms"],
     )
 
 

@@ -93,7 +93,7 @@ WITH RECURSIVE tenant AS (
   SELECT (SELECT connection_id FROM tenant WHERE place = {MAX_TENANTS_PER_CLAIM}) AS stopped_at
 )
 SELECT w.stopped_at, c.lane_id, c.fence, c.connection_id, c.lane, c.takeovers, c.place,
-  e.id, e.event_id, e.event_type, e.payload, e.attempts, e.received_at_ms
+  e.id, e.event_id, e.event_type, e.payload, e.attempts, e.received_at_ms, e.replayed_at_ms
 FROM walk w LEFT JOIN claimed c ON true LEFT JOIN LATERAL (
   SELECT * FROM slack_events
   WHERE connection_id = c.connection_id AND lane = c.lane AND state IN ('received', 'waiting') ORDER BY id LIMIT $6
@@ -133,7 +133,7 @@ WITH outcome AS MATERIALIZED (
   JOIN slack_lanes l USING (lane_id)
 ), following AS MATERIALIZED (
   SELECT w.lane_id, e.* FROM wish w CROSS JOIN LATERAL (
-    SELECT id, event_id, event_type, payload, attempts, received_at_ms FROM slack_events
+    SELECT id, event_id, event_type, payload, attempts, received_at_ms, replayed_at_ms FROM slack_events
     WHERE connection_id = w.connection_id AND lane = w.lane AND state IN ('received', 'waiting') AND id <> ALL ($1)
     ORDER BY id LIMIT CASE WHEN w.keeps THEN $11::int ELSE 1 END
   ) e
@@ -154,7 +154,7 @@ SELECT f.* FROM following f JOIN ending n USING (lane_id) WHERE n.keeps ORDER BY
 # Each part in the words of an index, so that neither looks at what is finished.
 BACKLOG: Final = f"""
 SELECT u.unfinished, d.dead, coalesce({_NOW} - u.oldest_ms, 0) AS oldest_age_ms
-FROM (SELECT count(*) AS unfinished, min(received_at_ms) AS oldest_ms
+FROM (SELECT count(*) AS unfinished, min(coalesce(replayed_at_ms, received_at_ms)) AS oldest_ms
       FROM slack_events WHERE state IN ('received', 'waiting')) u,
      (SELECT count(*) AS dead FROM slack_events WHERE state = 'dead' AND finished_at_ms IS NOT NULL) d
 """

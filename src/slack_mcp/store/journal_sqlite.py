@@ -24,7 +24,7 @@ from slack_mcp.store.journal import (
 )
 
 _AFTER_ALL: Final = "\U0010ffff"
-EVENT_COLUMNS: Final = "id, event_id, event_type, payload, attempts, received_at_ms"
+EVENT_COLUMNS: Final = "id, event_id, event_type, payload, attempts, received_at_ms, replayed_at_ms"
 
 _NEW_EVENT: Final = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 APPEND: Final = """
@@ -92,7 +92,8 @@ UPDATE slack_lanes SET holder = NULL, lease_until_ms = NULL, takeovers = takeove
 BACKLOG: Final = """
 SELECT
   (SELECT count(*) FROM slack_events WHERE state IN ('received', 'waiting')) AS unfinished,
-  (SELECT min(received_at_ms) FROM slack_events WHERE state IN ('received', 'waiting')) AS oldest_ms,
+  (SELECT min(coalesce(replayed_at_ms, received_at_ms)) FROM slack_events
+    WHERE state IN ('received', 'waiting')) AS oldest_ms,
   (SELECT count(*) FROM slack_events WHERE state = 'dead' AND finished_at_ms IS NOT NULL) AS dead
 """
 DELETE_FINISHED: Final = """

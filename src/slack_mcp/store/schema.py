@@ -83,6 +83,7 @@ events = Table(
     Column("finished_at_ms", BigInteger),
     Column("reason", Text),
     Column("detail", Text),
+    Column("replayed_at_ms", BigInteger),
     UniqueConstraint("connection_id", "event_id", name="uq_slack_events_event"),
     Index(
         "idx_slack_events_unfinished",

@@ -73,6 +73,15 @@ class SqlTurnStore:
             row = (await database.execute(statement)).mappings().one_or_none()
         return None if row is None else self._open(row)
 
+    async def load_turns(self, connection_id: ConnectionId, places: Sequence[tuple[ChannelId, Ts]]) -> Sequence[Turn]:
+        """Return the turns of some messages, given by channel and ts."""
+        statement = select(turns).where(
+            turns.c.connection_id == connection_id, tuple_(turns.c.channel_id, turns.c.message_ts).in_(places)
+        )
+        async with self._database.reading() as database:
+            rows = (await database.execute(statement)).mappings().all()
+        return [self._open(row) for row in rows]
+
     async def save_turn(self, turn: Turn, claim: Claim) -> None:
         """Store how far the turn has come: everything but what was asked; raises LeaseLostError."""
         # The lane's row is locked with the same statement: nobody can take it over between the look and the write.

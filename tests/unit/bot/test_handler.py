@@ -41,6 +41,7 @@ from slack_mcp.core.errors import (
 )
 from slack_mcp.core.model import ConnectionSettings, EventState, Outcome, TurnState
 from slack_mcp.ports.agent import AgentEvent, AgentRequest, AgentText
+from slack_mcp.ports.operations import ASKED_AGAIN
 
 pytestmark = pytest.mark.anyio
 THINKING = render_sentence("en", Sentence.THINKING)
@@ -407,6 +408,19 @@ async def test_a_replayed_dead_event_is_answered_after_all(*, is_answered: bool)
     assert bot.slack.texts == ["Not much."]
     (turn,) = bot.turns.turns.values()
     assert (turn.state, turn.notice) == (TurnState.FINISHED, None)
+
+
+async def test_a_turn_that_is_asked_again_shows_another_answer_where_the_old_one_stands() -> None:
+    bot = Bot(says("Not much."))
+    await bot.handle()
+    ((key, whole),) = bot.turns.turns.items()
+    step: dict[str, str | int] = {"at_ms": 1, "step": ASKED_AGAIN}
+    bot.turns.turns[key] = replace(whole, state=TurnState.PLACED, answer=None, trace=(*whole.trace, step))
+    bot.agents.script = says("A lot.")
+    assert await bot.handle(redone=True) == ANSWERED
+    assert bot.slack.texts == ["A lot."]
+    # An agent that remembers its questions would give the old answer.
+    assert [request.event_id for request in bot.agents.requests] == ["Ev1", "Ev1again1"]
 
 
 async def test_one_line_per_turn_tells_how_it_went_and_nothing_of_what_was_said() -> None:
