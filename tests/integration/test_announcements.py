@@ -146,6 +146,27 @@ async def test_server_that_refuses_is_asked_until_it_agrees(dsn: str, admin: asy
         assert await ears.hear() == LISTENING
 
 
+async def test_server_that_becomes_read_only_announces_nothing_and_is_left(dsn: str, admin: asyncpg.Connection) -> None:
+    name = get_name(dsn)
+    ears = Ears()
+    async with ears.listen(dsn, heartbeat_s=0.05):
+        assert await ears.hear() == LISTENING
+        await admin.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        await admin.execute(KILL, name)
+        assert await ears.hear() == DEAF
+        await admin.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+        assert await ears.hear() == LISTENING
+        # In silence, as a server does that is no primary any more.
+        await admin.execute("ALTER SYSTEM SET default_transaction_read_only = on")
+        try:
+            await admin.execute("SELECT pg_reload_conf()")
+            assert await ears.hear() == DEAF
+        finally:
+            await admin.execute("ALTER SYSTEM RESET default_transaction_read_only")
+            await admin.execute("SELECT pg_reload_conf()")
+        assert await ears.hear() == LISTENING
+
+
 async def test_connection_that_dies_without_a_word_is_found_out(dsn: str, admin: asyncpg.Connection) -> None:
     ears = Ears()
     async with ears.listen(dsn, heartbeat_s=0.05):
@@ -198,7 +219,9 @@ async def test_store_without_a_listener_has_nothing_to_miss(database: Database) 
     health = SqlStoreHealth(database, listener=None)
     assert health.listening
     assert health.dialect == "postgresql"
-    await health.ping()
+    condition = await health.load_condition()
+    assert not condition.is_read_only
+    assert condition.now_s is not None
     first = await health.load_schema_revision()
     assert first == {"current": load_head_revision(), "head": load_head_revision()}
     assert await health.load_schema_revision() == first

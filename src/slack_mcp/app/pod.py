@@ -216,6 +216,7 @@ async def open_pod(settings: Settings) -> AsyncIterator[Pod]:
                 max_waiting=settings.max_waiting_deliveries,
                 max_waiting_weight=JOURNAL_WAITING_BYTES,
                 timeout_s=JOURNAL_TIMEOUT_S,
+                patience_s=JOURNAL_TIMEOUT_S,
             ),
             weigh=lambda delivery: len(delivery.payload),
         )
@@ -325,6 +326,7 @@ async def open_pod(settings: Settings) -> AsyncIterator[Pod]:
         await stack.enter_async_context(mcp.running())
         state = PodState(
             failing_duties=lambda: [
+                *(["journal"] if group_commit.is_failing else []),
                 *(["dispatch"] if dispatcher.is_failing else []),
                 *(["questions"] if interactivity.sweeper.is_failing else []),
             ]

@@ -1,6 +1,7 @@
 """The database, as the rooms see it. Every method may raise `StoreUnavailableError`."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from slack_mcp.core.ids import ChannelId, ConnectionId, PodId, TeamId, Ts
@@ -166,6 +167,19 @@ class TurnArchive(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreCondition:
+    """How the database stands.
+
+    Attributes:
+        is_read_only: it takes no writes, as a server does that is no primary any more.
+        now_s: its clock, unix seconds; None where it has none of its own.
+    """
+
+    is_read_only: bool
+    now_s: float | None
+
+
 class StoreHealth(Protocol):
     """What the health routes ask of the database."""
 
@@ -174,8 +188,8 @@ class StoreHealth(Protocol):
         """`postgresql` or `sqlite`."""
         ...
 
-    async def ping(self) -> None:
-        """Return when the database answers."""
+    async def load_condition(self) -> StoreCondition:
+        """Return how the database stands, as soon as it answers."""
         ...
 
     async def load_schema_revision(self) -> Mapping[str, str | None]:

@@ -24,9 +24,21 @@ WORK_CHANNEL: Final = "slack_mcp_work"
 HEARTBEAT_S: Final = 5.0
 HEARTBEAT_TIMEOUT_S: Final = 3.0
 FIRST_PAUSE_S: Final = 0.1
-LONGEST_PAUSE_S: Final = 5.0
+LONGEST_PAUSE_S: Final = 2.0
 
-_LOST: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
+
+class ReadOnlyServerError(Exception):
+    """The server takes no writes, so that no announcement comes from it: after a failover another one may."""
+
+
+_LOST: Final = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+    ReadOnlyServerError,
+)
 
 _log = structlog.get_logger(__name__)
 
@@ -84,6 +96,12 @@ class Subscribers:
     on_listening: Callable[[bool], None]
     on_names: Callable[[NameChange], None] = _pass_over
     on_block: Callable[[BucketBlock], None] = _pass_over
+
+
+async def _check_writable(connection: Any) -> None:
+    """Return when the server answers and takes writes; raises ReadOnlyServerError, and what the driver does."""
+    if await connection.fetchval("SELECT current_setting('transaction_read_only')") == "on":
+        raise ReadOnlyServerError
 
 
 class Listener:
@@ -148,13 +166,14 @@ class Listener:
             await connection.add_listener(WORK_CHANNEL, self._hear_work)
             await connection.add_listener(NAMES_CHANNEL, self._hear_names)
             await connection.add_listener(BUDGET_CHANNEL, self._hear_block)
+            await _check_writable(connection)
             self._set_listening(is_listening=True)
             while not closed.is_set():
                 with anyio.move_on_after(self._heartbeat_s):
                     await closed.wait()
                 if not closed.is_set():
                     # A connection that died without a word is found out only by asking.
-                    await connection.execute("SELECT 1")
+                    await _check_writable(connection)
         finally:
             # Closing in good order would wait for a server that may not answer.
             connection.terminate()

@@ -1,10 +1,18 @@
 """What the health routes ask of the database."""
 
 from collections.abc import Mapping
+from typing import Final
 
+from sqlalchemy import text
+
+from slack_mcp.ports.store import StoreCondition
 from slack_mcp.store.announcements import Listener
 from slack_mcp.store.database import Database
 from slack_mcp.store.migrate import load_head_revision, load_revision
+
+_CONDITION: Final = text(
+    "SELECT current_setting('transaction_read_only') AS read_only, extract(epoch FROM clock_timestamp()) AS now_s"
+)
 
 
 class SqlStoreHealth:
@@ -24,9 +32,14 @@ class SqlStoreHealth:
         """`postgresql` or `sqlite`."""
         return self._database.dialect
 
-    async def ping(self) -> None:
-        """Return when the database answers; raises StoreUnavailableError."""
-        await self._database.ping()
+    async def load_condition(self) -> StoreCondition:
+        """Return how the database stands; raises StoreUnavailableError."""
+        if self._database.dialect == "sqlite":
+            await self._database.ping()
+            return StoreCondition(is_read_only=False, now_s=None)
+        async with self._database.reading() as connection:
+            row = (await connection.execute(_CONDITION)).one()
+        return StoreCondition(is_read_only=row.read_only == "on", now_s=float(row.now_s))
 
     async def load_schema_revision(self) -> Mapping[str, str | None]:
         """Return {"current": …, "head": …}."""

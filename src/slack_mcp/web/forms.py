@@ -4,10 +4,12 @@ import json
 from collections.abc import Mapping
 from typing import Final
 
+import anyio
+
 from slack_mcp.core.errors import ConnectionNotFoundError, SlackMcpError
 from slack_mcp.core.ids import ConnectionId
 from slack_mcp.inbox.forms import FormReceiver
-from slack_mcp.web.intake import ACCEPTED, JSON, Answer, is_id, make_request, refuse
+from slack_mcp.web.intake import ACCEPTED, ANSWER_TIMEOUT_S, JSON, Answer, is_id, make_late_error, make_request, refuse
 
 PATHS: Final = ("/slack/commands", "/slack/interactive")
 
@@ -28,13 +30,16 @@ class FormIntake:
         """
         request = make_request(headers, body)
         try:
-            if not name:
-                answer = await self._receiver.receive_shared(request)
-            elif is_id(name):
-                answer = await self._receiver.receive(ConnectionId(name), request)
-            else:
-                return refuse(ConnectionNotFoundError(ConnectionId(name)), name)
+            with anyio.fail_after(ANSWER_TIMEOUT_S):
+                if not name:
+                    answer = await self._receiver.receive_shared(request)
+                elif is_id(name):
+                    answer = await self._receiver.receive(ConnectionId(name), request)
+                else:
+                    return refuse(ConnectionNotFoundError(ConnectionId(name)), name)
         except SlackMcpError as error:
             return refuse(error, name)
+        except TimeoutError:
+            return refuse(make_late_error(), name)
         # An empty 200 acknowledges, and closes a form: https://docs.slack.dev/interactivity/handling-user-interaction
         return ACCEPTED if answer is None else Answer(200, (JSON,), json.dumps(answer).encode())

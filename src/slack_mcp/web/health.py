@@ -16,10 +16,13 @@ from slack_mcp import __version__
 from slack_mcp.core.clock import Clock
 from slack_mcp.core.errors import SlackMcpError, StoreUnavailableError
 from slack_mcp.ports.directory import Directory
-from slack_mcp.ports.store import ConnectionStore, Journal, StoreHealth, TurnArchive
+from slack_mcp.ports.store import ConnectionStore, Journal, StoreCondition, StoreHealth, TurnArchive
 from slack_mcp.ports.surfaces import Ratings
 
 DATABASE_TIMEOUT_S: Final = 1.0
+READ_ONLY: Final = "read_only"
+# Further away from the database's clock, this one is told to be wrong: Slack's signatures are good for five minutes.
+CLOCK_TOLERANCE_S: Final = 60.0
 # Counting costs the database something, and anybody may ask: within this time all get the same counts.
 COUNTS_TTL_S: Final = 2.0
 # What people thought of the answers lately.
@@ -73,6 +76,7 @@ class Health:
         self._started_s = clock.monotonic_s()
         self._counting = anyio.Lock()
         self._counts: dict[str, Any] = {}
+        self._is_clock_told = False
         self._counted_s = -math.inf
 
     def routes(self) -> list[Route]:
@@ -88,10 +92,19 @@ class Health:
         return JSONResponse({"status": "ok"})
 
     async def readyz(self, _request: Request) -> Response:
-        """200 when requests are welcome, else 503; `checks` says what is missing."""
+        """200 when requests are welcome, else 503; `checks` says what is missing.
+
+        A clock that differs from the database's is told, and nothing more: were it the database's that is wrong, no pod
+        at all would be left.
+        """
         checks = {"draining": "yes" if self._pod.is_draining else "no", "database": "ok", "migrations": "ok"}
+        checks["clock"] = "ok"
         try:
             with anyio.fail_after(DATABASE_TIMEOUT_S):
+                condition = await self._store.load_condition()
+                if condition.is_read_only:
+                    checks["database"] = READ_ONLY
+                checks["clock"] = self._check_clock(condition)
                 revision = await self._store.load_schema_revision()
             if revision["current"] != revision["head"]:
                 checks["migrations"] = f"at {revision['current']}, needs {revision['head']}"
@@ -107,14 +120,14 @@ class Health:
         )
 
     async def health(self, _request: Request) -> Response:
-        """200 `ok`, or 503 `degraded` when the database does not answer within a second."""
+        """200 `ok`, or 503 `degraded` when the database does not answer within a second, or takes no writes."""
         stats = self._directory.get_stats()
         body: dict[str, Any] = {
             "status": "ok",
             "version": __version__,
             "timestamp": datetime.fromtimestamp(self._clock.now_s(), UTC).isoformat(),
             "uptime": round(self._clock.monotonic_s() - self._started_s, 3),
-            "database": {"connected": False, "type": self._store.dialect, "connectionsCount": None},
+            "database": {"connected": False, "type": self._store.dialect, "connectionsCount": None, "readOnly": None},
             "metrics": {"apiKeysCount": None, "kvStoreSize": None, "configCacheSize": stats.size, "ratings": None},
             "journal": {"backlog": None, "oldestAgeSeconds": None, "dead": None},
             "cache": {
@@ -128,13 +141,25 @@ class Health:
         }
         try:
             with anyio.fail_after(DATABASE_TIMEOUT_S):
-                await self._store.ping()
+                condition = await self._store.load_condition()
+                body["database"]["readOnly"] = condition.is_read_only
+                if condition.is_read_only:
+                    body["status"] = "degraded"
                 for part, counts in (await self._count()).items():
                     body[part] |= counts
         except (SlackMcpError, TimeoutError) as error:
             body["status"] = "degraded"
             _log.warning("health.degraded", code=_get_code(error))
         return JSONResponse(body, status_code=200 if body["status"] == "ok" else 503)
+
+    def _check_clock(self, condition: StoreCondition) -> str:
+        """Return `ok`, or how far this clock is from the database's; the log has it once."""
+        ahead_s = 0.0 if condition.now_s is None else self._clock.now_s() - condition.now_s
+        is_wrong = abs(ahead_s) > CLOCK_TOLERANCE_S
+        if is_wrong and not self._is_clock_told:
+            _log.warning("clock.differs", ahead_of_database_s=round(ahead_s))
+        self._is_clock_told = is_wrong
+        return f"{abs(ahead_s):.0f} s {'ahead of' if ahead_s > 0 else 'behind'} the database's" if is_wrong else "ok"
 
     async def _count(self) -> dict[str, Any]:
         """Return what the database has; asked once for all who want to know at the same time."""

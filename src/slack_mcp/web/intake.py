@@ -5,14 +5,24 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 from urllib.parse import unquote
 
+import anyio
 import structlog
 
-from slack_mcp.core.errors import BodyTooLargeError, ConnectionNotFoundError, MalformedBodyError, SlackMcpError
+from slack_mcp.core.errors import (
+    BodyTooLargeError,
+    ConnectionNotFoundError,
+    MalformedBodyError,
+    SlackMcpError,
+    StoreUnavailableError,
+)
 from slack_mcp.core.ids import ConnectionId
 from slack_mcp.inbox.receive import Receiver
 from slack_mcp.inbox.verify import SignedRequest
 from slack_mcp.web.problems import get_status, render_problem
 
+# Slack waits 3 s, and takes a 503 for a reason to come again; what it gets too late it counts as no answer at all:
+# https://docs.slack.dev/apis/events-api/#responding
+ANSWER_TIMEOUT_S: Final = 2.2
 MAX_ID_CHARS: Final = 200
 MAX_REASON_CHARS: Final = 40
 MAX_RETRY_DIGITS: Final = 3
@@ -61,14 +71,17 @@ class Intake:
         """
         request = make_request(headers, body)
         try:
-            if not name:
-                challenge = await self._receiver.receive_shared(request)
-            elif is_id(name):
-                challenge = await self._receiver.receive(ConnectionId(name), request)
-            else:
-                return refuse(ConnectionNotFoundError(ConnectionId(name)), name)
+            with anyio.fail_after(ANSWER_TIMEOUT_S):
+                if not name:
+                    challenge = await self._receiver.receive_shared(request)
+                elif is_id(name):
+                    challenge = await self._receiver.receive(ConnectionId(name), request)
+                else:
+                    return refuse(ConnectionNotFoundError(ConnectionId(name)), name)
         except SlackMcpError as error:
             return refuse(error, name)
+        except TimeoutError:
+            return refuse(make_late_error(), name)
         return Answer(200, (TEXT,), challenge.encode()) if challenge else ACCEPTED
 
 
@@ -84,6 +97,11 @@ def refuse(error: SlackMcpError, name: str) -> Answer:
     )
     is_final = isinstance(error, BodyTooLargeError | MalformedBodyError | ConnectionNotFoundError)
     return Answer(status, (JSON, NO_RETRY) if is_final else (JSON,), render_problem(error))
+
+
+def make_late_error() -> StoreUnavailableError:
+    """Return the error for what could not be answered in time."""
+    return StoreUnavailableError(f"The database did not answer within {ANSWER_TIMEOUT_S:g} s.")
 
 
 def is_id(name: str) -> bool:

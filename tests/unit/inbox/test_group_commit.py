@@ -31,9 +31,10 @@ class Ledger:
 
 
 def make(
-    ledger: Ledger, *, max_batch: int = 100, max_waiting: int = 100, timeout_s: float = 5
+    ledger: Ledger, *, max_batch: int = 100, max_waiting: int = 100, timeout_s: float = 5, patience_s: float = 5
 ) -> GroupCommit[int, int]:
     limits = CommitLimits(
+        patience_s=patience_s,
         max_batch=max_batch,
         max_waiting=max_waiting,
         timeout_s=timeout_s,
@@ -96,8 +97,10 @@ async def test_a_failed_commit_fails_its_own_batch_and_no_other() -> None:
             tasks.start_soon(commit.run)
             with pytest.raises(StoreUnavailableError, match="gone"):
                 await commit.submit(1)
+            assert commit.is_failing
             ledger.error = None
             assert await commit.submit(2) == 4
+            assert not commit.is_failing
             tasks.cancel_scope.cancel()
 
 
@@ -109,6 +112,29 @@ async def test_a_commit_that_takes_too_long_is_an_unavailable_store() -> None:
             with pytest.raises(StoreUnavailableError, match="did not commit within"):
                 await commit.submit(1)
             tasks.cancel_scope.cancel()
+
+
+async def test_a_commit_that_hangs_holds_up_nobody_for_longer_than_their_patience() -> None:
+    ledger = Ledger()
+    commit = make(ledger, max_waiting=2, patience_s=0.05)
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(commit.run)
+            in_work = commit.submit(1)
+            await ledger.begun.wait()
+            waiting = [commit.submit(item) for item in (2, 3)]
+            assert not commit.is_failing
+            for each in (in_work, *waiting):
+                with pytest.raises(StoreUnavailableError, match="did not commit within"):
+                    await each
+            assert (commit.waiting, commit.is_failing) == (0, True)
+            last = commit.submit(4)
+            ledger.gate.set()
+            assert await last == 8
+            assert not commit.is_failing
+            tasks.cancel_scope.cancel()
+    # What nobody waits for any more is not committed: whoever sent it sends it again.
+    assert ledger.batches == [[1], [4]]
 
 
 async def test_too_many_waiting_items_are_refused_at_once() -> None:
