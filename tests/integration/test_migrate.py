@@ -35,6 +35,7 @@ ALL = [
     "0007_threads",
     "0008_conversations",
     "0009_replays",
+    "0010_pods",
 ]
 
 SEED_TABLE = """

@@ -22,6 +22,7 @@ from slack_mcp.app.caches import Caches
 from slack_mcp.app.compose import make_saver, make_sealer, migrations, open_store
 from slack_mcp.app.identity import make_guard
 from slack_mcp.app.interactivity import open_interactivity
+from slack_mcp.app.presence import open_presence
 from slack_mcp.app.server import HttpServer, render_url
 from slack_mcp.app.stores import S_PER_DAY, list_deletions, make_stores
 from slack_mcp.app.surfaces import make_surfaces
@@ -96,6 +97,7 @@ class Pod:
     dispatcher: Dispatcher
     pruner: Repeater
     sweeper: Repeater
+    presence: Repeater
     budget: SharedBudget | None
     listener: Listener | None
     drain_delay_s: float
@@ -111,6 +113,7 @@ class Pod:
             background.start_soon(self.journal.run, name="journal")
             background.start_soon(self.pruner.run, name="prune")
             background.start_soon(self.sweeper.run, name="questions")
+            background.start_soon(self.presence.run, name="presence")
             if self.budget is not None:
                 background.start_soon(self.budget.run, name="budget")
             if self.listener is not None:
@@ -147,6 +150,7 @@ async def open_pod(settings: Settings) -> AsyncIterator[Pod]:
             _log.info("migration.applied", migration=name)
 
         stores = make_stores(database, sealer, pod_id, clock=clock, announce=lambda change: caches.hear_change(change))  # noqa: PLW0108
+        presence, presence_duty = await stack.enter_async_context(open_presence(stores.pods, pod_id))
         lanes = await stores.journal.take_back()
         if lanes:
             _log.info("journal.taken_back", lanes=lanes)
@@ -289,7 +293,7 @@ async def open_pod(settings: Settings) -> AsyncIterator[Pod]:
             triage=_triage,
             plan=plan,
         )
-        intake = Intake(receiver)
+        intake = Intake(receiver, instance=presence.instance)
         services = Services(
             configurator=Configurator(
                 store=stores.connections,
@@ -361,6 +365,7 @@ async def open_pod(settings: Settings) -> AsyncIterator[Pod]:
                 interval_s=PRUNE_INTERVAL_S,
             ),
             sweeper=interactivity.sweeper,
+            presence=presence_duty,
             budget=budget,
             listener=listener,
             drain_delay_s=settings.drain_delay_s,

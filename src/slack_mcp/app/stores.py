@@ -18,6 +18,7 @@ from slack_mcp.store.buckets import SqlBuckets
 from slack_mcp.store.connections import SqlConnectionStore
 from slack_mcp.store.database import Database
 from slack_mcp.store.open import open_journal
+from slack_mcp.store.pods import SqlPods
 from slack_mcp.store.ratings import SqlRatings
 from slack_mcp.store.temp_files import SqlTempFileStore
 from slack_mcp.store.transcript import SqlTranscript
@@ -42,6 +43,7 @@ class Stores:
     ratings: SqlRatings
     audit: SqlAuditLog
     keys: SqlApiKeyStore
+    pods: SqlPods
 
 
 def make_stores(
@@ -65,6 +67,7 @@ def make_stores(
         ratings=SqlRatings(database, clock=clock),
         audit=SqlAuditLog(database, clock=clock),
         keys=SqlApiKeyStore(database),
+        pods=SqlPods(database, clock=clock),
     )
 
 

@@ -313,3 +313,14 @@ buckets = Table(
     Column("blocked_until_ms", BigInteger, nullable=False),
     Index("idx_slack_buckets_updated_at", "updated_at_ms"),
 )
+
+pods = Table(
+    "slack_pods",
+    metadata,
+    Column("pod_id", Text, primary_key=True),
+    Column("instance", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("started_at_ms", BigInteger, nullable=False),
+    Column("seen_at_ms", BigInteger, nullable=False),
+    Column("clock_ms", BigInteger, nullable=False),
+)

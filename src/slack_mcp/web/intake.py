@@ -32,6 +32,7 @@ TEXT: Final = (b"content-type", b"text/plain; charset=utf-8")
 # For what will be refused again; the secret of one that does not match may have been saved until Slack comes again:
 # https://docs.slack.dev/apis/events-api/#retries
 NO_RETRY: Final = (b"x-slack-no-retry", b"1")
+INSTANCE_HEADER: Final = b"x-slack-mcp-instance"
 
 _log = structlog.get_logger(__name__)
 
@@ -48,10 +49,16 @@ ACCEPTED: Final = Answer(200, (TEXT,), b"")
 
 
 class Intake:
-    """Hands deliveries to the receiver and puts into HTTP what comes of them."""
+    """Hands deliveries to the receiver and puts into HTTP what comes of them.
 
-    def __init__(self, receiver: Receiver) -> None:
+    Args:
+        receiver: takes them.
+        instance: tells whoever proves to know a signing secret, with the answer to a challenge, which process answered.
+    """
+
+    def __init__(self, receiver: Receiver, *, instance: str = "") -> None:
         self._receiver = receiver
+        self._challenged: Final = (TEXT, (INSTANCE_HEADER, instance.encode("ascii")))
 
     def begin(self, name: str, headers: Mapping[bytes, bytes], body: bytes) -> asyncio.Future[bool] | None:
         """Return the commit that a 200 has to wait for; None when `take` has to see to the delivery.
@@ -82,7 +89,7 @@ class Intake:
             return refuse(error, name)
         except TimeoutError:
             return refuse(make_late_error(), name)
-        return Answer(200, (TEXT,), challenge.encode()) if challenge else ACCEPTED
+        return Answer(200, self._challenged, challenge.encode()) if challenge else ACCEPTED
 
 
 def refuse(error: SlackMcpError, name: str) -> Answer:
