@@ -21,6 +21,7 @@ from slack_mcp.cli.seam import Seam
 from slack_mcp.core.ids import ChannelId, ConnectionId, EventId, Ts
 from slack_mcp.core.model import Access, Connection
 from slack_mcp.core.secret import Secret
+from slack_mcp.doctor.finding import Finding
 from slack_mcp.ports.explain import ExplainedEvent
 from slack_mcp.settings import Settings
 from slack_mcp.triggers.configure import Subscriptions
@@ -124,6 +125,8 @@ class Commands:
         self.error: Exception | None = None
         self.served: list[Settings] = []
         self.served_on_stdio: list[tuple[str | None, Access]] = []
+        self.findings: Sequence[Finding] = ()
+        self.examined: list[tuple[str | None, float]] = []
         self.demos: list[tuple[int | None, str | None]] = []
 
     def run(self, *arguments: str, answers: str | None = None) -> Result:
@@ -134,6 +137,7 @@ class Commands:
             is_terminal=self.is_terminal,
             load_composition=lambda: self,
             load_demo=lambda: FakeDemo(self),
+            load_doctor=lambda: FakeDoctor(self),
         )
         result = CliRunner().invoke(cli, list(arguments), obj=seam, input=answers)
         assert CANARY not in result.output, result.output
@@ -194,6 +198,17 @@ class FakeDemo:
     def run(self, settings: Settings, *, port: int | None, say: str | None, echo: Callable[[str], None]) -> None:
         self._commands.demos.append((port, say))
         echo("said")
+
+
+class FakeDoctor:
+    """Finds what it was told to."""
+
+    def __init__(self, commands: Commands) -> None:
+        self._commands = commands
+
+    async def examine(self, settings: Settings, *, only: ConnectionId | None, timeout_s: float) -> Sequence[Finding]:
+        self._commands.examined.append((only, timeout_s))
+        return self._commands.findings
 
 
 def make_stored(name: str = "conn_1", **changes: Any) -> Connection:

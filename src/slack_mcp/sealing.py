@@ -210,6 +210,16 @@ class Sealer:
             raise _refuse(key_id, column) from None
 
 
+def looks_sealed_text(stored: str) -> bool:
+    """Tell whether a stored text is sealed, by its beginning; it may still not open."""
+    return stored.startswith(_FAMILY) and not stored.startswith(_CLEAR)
+
+
+def looks_sealed_bytes(stored: bytes) -> bool:
+    """Tell whether stored bytes are sealed, by their beginning; they may still not open."""
+    return stored.startswith(_FAMILY_BYTES) and not stored.startswith(_CLEAR_BYTES)
+
+
 def _add_key(keys: dict[str, bytes], entry: str) -> str | None:
     """Add one `id:base64` to the keys; return what is wrong with it, or None."""
     key_id, colon, encoded = entry.partition(":")

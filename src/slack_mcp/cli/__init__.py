@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from slack_mcp.cli.root import cli
-from slack_mcp.cli.seam import Seam, load_composition, load_demo
+from slack_mcp.cli.seam import Seam, load_composition, load_demo, load_doctor
 
 
 def main() -> None:
@@ -21,6 +21,7 @@ def main() -> None:
             is_terminal=sys.stdin.isatty(),
             load_composition=load_composition,
             load_demo=load_demo,
+            load_doctor=load_doctor,
         ),
         prog_name="slack-mcp",
     )

@@ -5,7 +5,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slack_mcp import __version__
-from slack_mcp.cli import audit, connections, docs, events, keys, manifest, migrate, policy, stdio, triggers, why
+from slack_mcp.cli import (
+    audit,
+    connections,
+    docs,
+    doctor,
+    events,
+    keys,
+    manifest,
+    migrate,
+    policy,
+    stdio,
+    triggers,
+    why,
+)
 from slack_mcp.cli.guard import GuardedGroup
 
 if TYPE_CHECKING:
@@ -30,6 +43,7 @@ cli.add_typer(docs.cli, name="docs")
 cli.command("stdio")(stdio.stdio)
 cli.command("manifest")(manifest.manifest)
 cli.command("why")(why.why)
+cli.command("doctor")(doctor.doctor)
 
 
 def _print_version(wanted: bool) -> None:

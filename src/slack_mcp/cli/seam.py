@@ -19,6 +19,7 @@ from slack_mcp.ports.slack import IdentityApis
 from slack_mcp.ports.store import ConnectionStore
 
 if TYPE_CHECKING:  # pydantic alone takes longer than `--help` may
+    from slack_mcp.doctor.finding import Finding
     from slack_mcp.settings import Settings
     from slack_mcp.triggers.configure import Subscriptions
 
@@ -140,6 +141,16 @@ class Demo(Protocol):
         ...
 
 
+class Doctor(Protocol):
+    """`slack_mcp.doctor`, as far as the commands need it."""
+
+    async def examine(
+        self, settings: "Settings", *, only: ConnectionId | None, timeout_s: float
+    ) -> "Sequence[Finding]":
+        """Return what is well with the deployment and what is not; raises ConnectionNotFoundError."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seam:
     """Everything a command takes from outside.
@@ -155,6 +166,7 @@ class Seam:
     is_terminal: bool
     load_composition: Callable[[], Composition]
     load_demo: Callable[[], Demo]
+    load_doctor: Callable[[], Doctor]
 
     def load_settings(self) -> "Settings":
         """Return the settings; raises SettingsError."""
@@ -208,3 +220,8 @@ def load_composition() -> Composition:
 def load_demo() -> Demo:
     """Return `slack_mcp.demo`."""
     return cast("Demo", importlib.import_module("slack_mcp.demo"))
+
+
+def load_doctor() -> Doctor:
+    """Return `slack_mcp.doctor`."""
+    return cast("Doctor", importlib.import_module("slack_mcp.doctor"))

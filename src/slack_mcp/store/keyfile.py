@@ -25,20 +25,20 @@ def load_or_create_key_file(path: Path) -> KeyRing:
         SettingsError: the file cannot be read, cannot be made, or holds no keys.
     """
     try:
-        return _load(path)
+        return load_key_file(path)
     except FileNotFoundError:
         pass
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _create(path)
-        return _load(path)
+        return load_key_file(path)
     except OSError as error:
         message = f"The key file {path} cannot be made ({error.strerror}): make its directory writable, or set "
         raise SettingsError([message + "ENCRYPTION_KEYS."]) from error
 
 
-def _load(path: Path) -> KeyRing:
-    """Return the ring in the file; raises FileNotFoundError."""
+def load_key_file(path: Path) -> KeyRing:
+    """Return the ring in the file; raises FileNotFoundError, and SettingsError when it cannot be read."""
     try:
         text = path.read_text(encoding="ascii")
     except FileNotFoundError:
