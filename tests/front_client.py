@@ -142,12 +142,18 @@ async def rest(scope: Any, _receive: Any, send: Any) -> None:
 
 @asynccontextmanager
 async def serve_front(
-    receiver: FakeReceiver, *, deadlines: HttpDeadlines | None = None, body_timeout_s: float = WAIT_S
+    receiver: FakeReceiver,
+    *,
+    deadlines: HttpDeadlines | None = None,
+    body_timeout_s: float = WAIT_S,
+    max_connections: int = 2_000,
 ) -> AsyncIterator[Served]:
     """Yield a running server; it comes to its end by itself, and with no connection left."""
     intake = Intake(receiver)  # type: ignore[arg-type]
     app = Webhook(intake, rest=rest, max_body_bytes=MAX_BODY, body_timeout_s=body_timeout_s)
-    server = HttpServer(app, intake=intake, max_body_bytes=MAX_BODY, deadlines=deadlines)
+    server = HttpServer(
+        app, intake=intake, max_body_bytes=MAX_BODY, max_connections=max_connections, deadlines=deadlines
+    )
     listener = bind("127.0.0.1", 0)
     port = listener.getsockname()[1]
     with anyio.fail_after(3 * WAIT_S):

@@ -108,6 +108,40 @@ async def test_one_connection_carries_deliveries_and_everything_else_in_any_orde
     assert receiver.taken == [b"1", b"2"]
 
 
+async def test_an_idle_connection_goes_for_a_new_one_when_too_many_are_open(receiver: FakeReceiver) -> None:
+    receiver.released.set()
+    async with serve_front(receiver, max_connections=2) as served, served.call() as first, served.call() as second:
+        assert (await first.ask(LIVEZ)).body == ALIVE
+        assert (await second.ask(render_post(b"2"))).status == 200
+        async with served.call() as third:
+            assert (await third.ask(render_post(b"3"))).status == 200
+            assert await first.is_closed()
+            assert (await second.ask(LIVEZ)).body == ALIVE
+            async with served.call() as fourth:
+                assert (await fourth.ask(LIVEZ)).body == ALIVE
+                assert await third.is_closed()
+            assert (await second.ask(render_post(b"4"))).status == 200
+    assert receiver.taken == [b"2", b"3", b"4"]
+
+
+async def test_while_all_connections_are_in_work_deliveries_are_refused_and_probes_are_answered(
+    receiver: FakeReceiver,
+) -> None:
+    receiver.is_held = True
+    async with serve_front(receiver, max_connections=1) as served, served.call() as first:
+        await first.send(render_post(b"1"))
+        await receiver.begun.wait()
+        async with served.call() as second:
+            reply = await second.ask(render_post(b"2"))
+            assert (reply.status, reply.code, reply.closes) == (503, "overloaded", True)
+            assert await second.is_closed()
+        async with served.call() as probe:
+            assert (await probe.ask(LIVEZ)).body == ALIVE
+        receiver.commits[0].set_result(True)
+        assert (await first.read()).status == 200
+    assert receiver.taken == [b"1"]
+
+
 async def test_a_hundred_connections_are_answered_together(receiver: FakeReceiver) -> None:
     receiver.is_held = True
     statuses: list[int] = []

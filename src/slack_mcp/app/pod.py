@@ -65,10 +65,13 @@ from slack_mcp.web.forms import FormIntake
 from slack_mcp.web.health import Health, PodState
 from slack_mcp.web.intake import Intake
 from slack_mcp.web.webhook import Webhook
+from slack_mcp.web.weight import BoundedBodies
 
 JOURNAL_BATCH: Final = 512
 JOURNAL_BATCH_BYTES: Final = 8_388_608
 JOURNAL_WAITING_BYTES: Final = 67_108_864
+# Of requests that are being read or answered, beside those that wait for the journal.
+READ_BYTES: Final = 67_108_864
 # Slack waits 3 s for the answer: https://docs.slack.dev/apis/events-api/#responding
 JOURNAL_TIMEOUT_S: Final = 2.0
 
@@ -92,6 +95,7 @@ class Pod:
     app: ASGIApp
     intake: Intake
     max_body_bytes: int
+    max_connections: int
     state: PodState
     journal: GroupCommit[Delivery, bool]
     dispatcher: Dispatcher
@@ -108,7 +112,9 @@ class Pod:
 
         Requests in hand are finished while the work in hand is; what takes longer is handed back to the other pods.
         """
-        server = HttpServer(self.app, intake=self.intake, max_body_bytes=self.max_body_bytes)
+        server = HttpServer(
+            self.app, intake=self.intake, max_body_bytes=self.max_body_bytes, max_connections=self.max_connections
+        )
         async with anyio.create_task_group() as background:
             background.start_soon(self.journal.run, name="journal")
             background.start_soon(self.pruner.run, name="prune")
@@ -348,14 +354,18 @@ async def open_pod(settings: Settings) -> AsyncIterator[Pod]:
         )
         yield Pod(
             pod_id=pod_id,
-            app=Webhook(
-                intake,
-                rest=Starlette(routes=[*health.routes(), *files.pages.routes(), *mcp.routes()]),
-                max_body_bytes=settings.max_body_bytes,
-                forms=FormIntake(interactivity.receiver),
+            app=BoundedBodies(
+                Webhook(
+                    intake,
+                    rest=Starlette(routes=[*health.routes(), *files.pages.routes(), *mcp.routes()]),
+                    max_body_bytes=settings.max_body_bytes,
+                    forms=FormIntake(interactivity.receiver),
+                ),
+                max_bytes=READ_BYTES,
             ),
             intake=intake,
             max_body_bytes=settings.max_body_bytes,
+            max_connections=settings.max_connections,
             state=state,
             journal=group_commit,
             dispatcher=dispatcher,

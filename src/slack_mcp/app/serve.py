@@ -1,6 +1,7 @@
 """Running the service: one process or several on one port, from the first log line to the orderly end."""
 
 import gc
+import resource
 import signal
 import socket
 import sys
@@ -23,6 +24,8 @@ from slack_mcp.telemetry import configure_logging
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 SWITCH_INTERVAL_S: Final = 0.001
+# What a process opens beside the connections of callers: to Slack, to agents, to the database, and files.
+OTHER_FILES: Final = 1_024
 
 _log = structlog.get_logger(__name__)
 
@@ -47,7 +50,18 @@ def serve(settings: Settings) -> None:
 
 
 def _run(settings: Settings, listener: socket.socket, stop_signals: Sequence[signal.Signals]) -> None:
+    raise_file_limit(settings.max_connections + OTHER_FILES)
     anyio.run(serve_on, settings, listener, stop_signals, backend_options={"use_uvloop": True})
+
+
+def raise_file_limit(files: int) -> None:
+    """Let the process open so many files, as far as the system lets it; many systems begin with 1024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = files if hard == resource.RLIM_INFINITY else min(files, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    if wanted < files:
+        _log.warning("files.limited", limit=wanted, wanted=files)
 
 
 def _tune_interpreter(settings: Settings) -> None:

@@ -14,6 +14,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from slack_mcp.web.crowd import Crowd
 from slack_mcp.web.front import FrontProtocol, render_answer
 from slack_mcp.web.intake import JSON, Answer, Intake
 
@@ -68,11 +69,13 @@ class GeneralProtocol(HttpToolsProtocol):
 
     Args:
         head_timeout_s: how long a head may take.
+        crowd: the server's connections, of which this is one.
         arguments: uvicorn's.
     """
 
-    def __init__(self, *, head_timeout_s: float, **arguments: Any) -> None:
+    def __init__(self, *, head_timeout_s: float, crowd: Crowd, **arguments: Any) -> None:
         super().__init__(**arguments)
+        self._crowd = crowd
         self._head_timeout_s = head_timeout_s
         self._unread_bytes = 0
         self._is_refused = False
@@ -81,12 +84,19 @@ class GeneralProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Begin to listen, to a head first."""
         super().connection_made(transport)
+        self._crowd.rest(self)
         self._head_timer = self.loop.call_later(self._head_timeout_s, self._close_when_late)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         self._stop_timer()
+        self._crowd.wake(self)
         super().connection_lost(exc)
+
+    def give_way(self) -> None:
+        """Close at once, for another connection's sake."""
+        self.transport.abort()
+        self.connections.discard(self)
 
     def data_received(self, data: bytes) -> None:
         """Read what came; refuse what does not come to an end."""
@@ -100,6 +110,7 @@ class GeneralProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Begin to wait for the rest of a head."""
         super().on_message_begin()
+        self._crowd.wake(self)
         if self._head_timer is None:
             self._head_timer = self.loop.call_later(self._head_timeout_s, self._close_when_late)
 
@@ -113,6 +124,12 @@ class GeneralProtocol(HttpToolsProtocol):
         """Take a part of the body."""
         self._unread_bytes = 0
         super().on_body(body)
+
+    def on_response_complete(self) -> None:
+        """Rest, unless the next request is there already."""
+        super().on_response_complete()
+        if self._owes_nothing() and not self.transport.is_closing():
+            self._crowd.rest(self)
 
     def _refuse(self) -> None:
         """Answer, and hear the caller out for a while: a connection closed while it sends loses it the answer."""
@@ -148,13 +165,21 @@ class HttpServer(uvicorn.Server):
         app: answers everything, deliveries too.
         intake: answers the deliveries that come as whole plain requests.
         max_body_bytes: the largest body of a delivery.
+        max_connections: how many may be open at once.
         deadlines: how long it waits for what.
     """
 
     def __init__(
-        self, app: ASGIApp, *, intake: Intake, max_body_bytes: int, deadlines: HttpDeadlines | None = None
+        self,
+        app: ASGIApp,
+        *,
+        intake: Intake,
+        max_body_bytes: int,
+        max_connections: int = 2_000,
+        deadlines: HttpDeadlines | None = None,
     ) -> None:
         self._intake = intake
+        self._crowd = Crowd(max_connections)
         self._max_body_bytes = max_body_bytes
         self._deadlines = deadlines = deadlines or HttpDeadlines()
         self._tasks: anyio.abc.TaskGroup | None = None
@@ -196,8 +221,9 @@ class HttpServer(uvicorn.Server):
         return FrontProtocol(
             intake=self._intake,
             start=self._start,
-            general=partial(GeneralProtocol, head_timeout_s=self._deadlines.head_s, **arguments),
+            general=partial(GeneralProtocol, head_timeout_s=self._deadlines.head_s, crowd=self._crowd, **arguments),
             server_state=arguments["server_state"],
+            crowd=self._crowd,
             max_body_bytes=self._max_body_bytes,
             keep_alive_s=self._deadlines.keep_alive_s,
             patience_s=self._deadlines.patience_s,

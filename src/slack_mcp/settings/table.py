@@ -305,6 +305,16 @@ class Settings(BaseSettings):
         ge=1,
     )
 
+    max_connections: int = setting(
+        WORK,
+        "SLACK_MCP_MAX_CONNECTIONS",
+        2_000,
+        "HTTP connections of one process that may be open; for another one, the one that has been idle for the "
+        "longest goes. When all are in work, deliveries get a 503.",
+        ge=16,
+        le=1_000_000,
+    )
+
     directory_ttl_s: float = setting(
         REST,
         "SLACK_MCP_DIRECTORY_TTL_S",

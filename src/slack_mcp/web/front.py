@@ -15,6 +15,7 @@ import structlog
 
 from slack_mcp.core.errors import InternalError, OverloadedError, SlackMcpError
 from slack_mcp.protocol.http import MAX_REQUEST_BYTES, NotPlainError, Post, read_post
+from slack_mcp.web.crowd import Crowd, Place
 from slack_mcp.web.intake import ACCEPTED, JSON, Answer, Intake, refuse
 from slack_mcp.web.problems import render_problem
 
@@ -38,6 +39,7 @@ class FrontProtocol(asyncio.Protocol):
         start: runs the answer to a delivery that something has to be waited for.
         general: makes the general server's protocol, for a connection that is handed over.
         server_state: the general server's.
+        crowd: the server's connections, of which this becomes one.
         max_body_bytes: larger bodies are the general server's to refuse.
         keep_alive_s: how long a connection may be idle.
         patience_s: how long the rest of a request is waited for; whoever sends slowly is left to the general server's
@@ -54,6 +56,7 @@ class FrontProtocol(asyncio.Protocol):
         start: Callable[[Callable[[], Coroutine[Any, Any, None]]], None],
         general: Callable[[], asyncio.Protocol],
         server_state: ServerState,
+        crowd: Crowd,
         max_body_bytes: int,
         keep_alive_s: float,
         patience_s: float,
@@ -62,6 +65,8 @@ class FrontProtocol(asyncio.Protocol):
         self._start = start
         self._general = general
         self._server_state = server_state
+        self._crowd = crowd
+        self._place = Place.FREE
         self._max_body_bytes = max_body_bytes
         self._keep_alive_s = keep_alive_s
         self._patience_s = patience_s
@@ -81,6 +86,10 @@ class FrontProtocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to listen to a new connection."""
         self.transport = cast("asyncio.Transport", transport)  # uvloop's own class, of the same shape
+        self._place = self._crowd.admit(self, others=len(self._server_state.connections))
+        if self._place is Place.NONE:
+            self.transport.abort()
+            return
         self._server_state.connections.add(self)
         self._active_s = self._loop.time()
         self._timer = self._loop.call_later(self._keep_alive_s, self._close_when_idle)
@@ -117,6 +126,12 @@ class FrontProtocol(asyncio.Protocol):
         if not self._is_busy and self.transport is not None:
             self.transport.close()
 
+    def give_way(self) -> None:
+        """Close at once, for another connection's sake."""
+        if self.transport is not None:
+            self.transport.abort()
+        self._leave()
+
     def _advance(self) -> None:
         """Begin the next request if there is one, and nothing that has to come before it."""
         if self._is_busy or self._is_write_paused or not self._buffer:
@@ -135,6 +150,7 @@ class FrontProtocol(asyncio.Protocol):
             self._buffer = self._buffer[post.end :]
             self._is_busy = True
             self._active_s = self._loop.time()
+            self._crowd.wake(self)
             self._answer(post)
         else:
             self._hand_over()
@@ -145,6 +161,10 @@ class FrontProtocol(asyncio.Protocol):
 
     def _answer(self, post: Post) -> None:
         name = post.path[len(PATH) + 1 :].decode("ascii")
+        if self._place is Place.RESERVED:
+            self._is_closing = True
+            self._respond(refuse(OverloadedError("Too many connections are open."), name))
+            return
         try:
             commit = self._intake.begin(name, post.headers, post.body)
             if commit is None:
@@ -190,6 +210,7 @@ class FrontProtocol(asyncio.Protocol):
             transport.close()
             return
         self._active_s = self._loop.time()
+        self._crowd.rest(self)
         if self._buffer:
             self._resume_reading()
             self._loop.call_soon(self._advance)
@@ -224,6 +245,7 @@ class FrontProtocol(asyncio.Protocol):
 
     def _leave(self) -> None:
         self._server_state.connections.discard(self)
+        self._crowd.wake(self)
         self.transport = None
         self._buffer = b""
         self._stop_patience()

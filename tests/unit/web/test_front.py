@@ -9,6 +9,7 @@ import anyio.lowlevel
 import pytest
 
 from slack_mcp.core.errors import OverloadedError, SlackMcpError
+from slack_mcp.web.crowd import Crowd
 from slack_mcp.web.front import FrontProtocol, render_answer
 from slack_mcp.web.intake import JSON, Answer
 
@@ -71,6 +72,7 @@ class Line:
             start=refuse_to_start,
             general=refuse_general,
             server_state=self.state,
+            crowd=Crowd(100),
             max_body_bytes=100,
             keep_alive_s=75,
             patience_s=1,
