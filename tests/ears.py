@@ -1,6 +1,7 @@
 """Hears what a listener tells its subscribers, in order."""
 
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from math import inf
 
@@ -17,6 +18,8 @@ class Ears:
     """Keeps what is heard until a test asks for it. Override `on_change` and `on_listening` to act on it as well."""
 
     def __init__(self) -> None:
+        self.lags_s: list[float] = []
+        self.ahead_s: list[float] = []
         self._send, self._receive = anyio.create_memory_object_stream[ConnectionChange | str](inf)
 
     def on_change(self, change: ConnectionChange) -> None:
@@ -39,12 +42,25 @@ class Ears:
         return self._receive.statistics().current_buffer_used == 0
 
     @asynccontextmanager
-    async def listen(self, dsn: str | None, *, heartbeat_s: float = 60.0) -> AsyncIterator[Listener]:
+    async def listen(
+        self, dsn: str | None, *, heartbeat_s: float = 60.0, now_s: Callable[[], float] = time.time
+    ) -> AsyncIterator[Listener]:
         """Yield a listener that runs."""
         assert dsn is not None
-        subscribers = Subscribers(on_change=self.on_change, on_work=self.on_work, on_listening=self.on_listening)
+        subscribers = Subscribers(
+            on_change=self.on_change,
+            on_work=self.on_work,
+            on_listening=self.on_listening,
+            on_lag=self.lags_s.append,
+            on_clock=self.ahead_s.append,
+        )
         listener = Listener(
-            dsn, subscribers=subscribers, connect_timeout_s=2.0, heartbeat_s=heartbeat_s, heartbeat_timeout_s=0.2
+            dsn,
+            subscribers=subscribers,
+            connect_timeout_s=2.0,
+            heartbeat_s=heartbeat_s,
+            heartbeat_timeout_s=0.2,
+            now_s=now_s,
         )
         with self._send, self._receive:
             async with anyio.create_task_group() as tasks:

@@ -13,6 +13,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from slack_mcp.app.server import HttpDeadlines, HttpServer, bind
 from slack_mcp.core.errors import SlackMcpError
 from slack_mcp.core.ids import ConnectionId
+from slack_mcp.inbox.receive import Receipt, Taken
 from slack_mcp.inbox.verify import SignedRequest
 from slack_mcp.web.intake import Intake
 from slack_mcp.web.webhook import Webhook
@@ -58,17 +59,17 @@ class FakeReceiver:
         self.begun.set()
         return commit
 
-    async def receive(self, _connection_id: ConnectionId, request: SignedRequest) -> str | None:
+    async def receive(self, _connection_id: ConnectionId, request: SignedRequest) -> Receipt:
         self.taken.append(request.body)
         self.begun.set()
         await self.released.wait()
         if isinstance(self.slow, Exception):
             raise self.slow
-        return self.slow
+        return Receipt(Taken.CHALLENGE, self.slow or "")
 
-    async def receive_shared(self, request: SignedRequest) -> str | None:
+    async def receive_shared(self, request: SignedRequest) -> Receipt:
         self.taken.append(request.body)
-        return "shared"
+        return Receipt(Taken.CHALLENGE, "shared")
 
 
 class Reply(NamedTuple):

@@ -29,6 +29,7 @@ from slack_mcp.inbox.group_commit import CommitLimits, GroupCommit
 from slack_mcp.inbox.receive import Receiver
 from slack_mcp.inbox.route import HandlerByType
 from slack_mcp.inbox.verify import Verifier
+from slack_mcp.ports.metrics import ignore_call
 from slack_mcp.ports.questions import Question, QuestionRequest
 from slack_mcp.protocol.backoff import RetryLimits
 from slack_mcp.sealing import KeyRing, Sealer
@@ -39,6 +40,7 @@ from slack_mcp.store.connections import SqlConnectionStore
 from slack_mcp.store.database import Database, open_database
 from slack_mcp.store.migrate import Migrations
 from slack_mcp.store.open import open_journal
+from slack_mcp.store.ratings import SqlRatings
 from slack_mcp.store.schema import events
 from slack_mcp.store.turns import SqlTurnStore
 from slack_mcp.store.url import DatabaseUrl, parse_database_url
@@ -179,6 +181,8 @@ async def _open_pod(name: str, *, database: Database, api_url: str, clock: Movab
             slack=slack,
             slack_api_url=api_url,
             languages=ConnectionLanguages(),
+            ratings=SqlRatings(database, clock=clock),
+            note_call=ignore_call,
             verifier=verifier,
             journal=journal,
             submit=group_commit.submit,

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 import structlog
 from ears import DEAF, LISTENING, WORK, Ears
 from postgres import Postgres, make_url
+from sqlalchemy import text
 from stepping_clock import SteppingClock
 from store_samples import make_connection
 
@@ -74,6 +76,36 @@ async def test_saved_and_removed_connections_are_heard_by_another_pod(dsn: str, 
         await store.remove_connection(CONN)
         for version in (1, 2, None):
             assert await ears.hear() == ConnectionChange(connection_id=CONN, version=version)
+
+
+@pytest.mark.parametrize("wrong_by_s", [-3_600.0, 0.0, 3_600.0])
+async def test_how_long_a_change_was_under_way_is_told_whatever_this_pods_clock_says(
+    wrong_by_s: float, dsn: str, database: Database
+) -> None:
+    ears = Ears()
+    async with ears.listen(dsn, now_s=lambda: time.time() + wrong_by_s):
+        assert await ears.hear() == LISTENING
+        async with database.transaction() as connection:
+            await announce_change(connection, ConnectionChange(connection_id=CONN, version=1))
+            await connection.execute(text("SELECT pg_sleep(0.2)"))
+        await ears.hear()
+        await notify(database, WORK_CHANNEL, "")
+        assert await ears.hear() == WORK
+    # The change is dated when it is announced, a moment before its commit.
+    assert ears.lags_s == [pytest.approx(0.2, abs=5.0)]
+    assert ears.lags_s[0] > 0.1
+    assert ears.ahead_s == [pytest.approx(-wrong_by_s, abs=5.0)]
+
+
+async def test_a_change_that_an_older_pod_announces_without_a_time_is_heard_too(dsn: str, database: Database) -> None:
+    ears = Ears()
+    async with ears.listen(dsn):
+        assert await ears.hear() == LISTENING
+        await notify(database, CONNECTIONS_CHANNEL, '{"connection_id": "conn_1", "version": 3}')
+        assert await ears.hear() == ConnectionChange(connection_id=CONN, version=3)
+        await notify(database, WORK_CHANNEL, "")
+        assert await ears.hear() == WORK
+    assert ears.lags_s == []
 
 
 async def test_change_that_is_rolled_back_is_not_heard(dsn: str, database: Database) -> None:

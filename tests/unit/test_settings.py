@@ -19,6 +19,7 @@ SECRETS = {
     "DATABASE_LISTEN_URL": PG,
     "ENCRYPTION_KEYS": KEY,
     "AUTH_TOKEN": "canary" * 5,
+    "METRICS_TOKEN": "canary" * 5,
     "MESH_JWT_SECRET": "canary",
     "SLACK_SIGNING_SECRET": "canary",
     "SLACK_BOT_TOKEN": "xoxb-canary",

@@ -16,6 +16,7 @@ from slack_mcp.core.model import AgentBackend, Connection
 from slack_mcp.ports.agent import Agents
 from slack_mcp.ports.attachments import Attachments
 from slack_mcp.ports.budget import Buckets
+from slack_mcp.ports.metrics import TurnMeter
 from slack_mcp.ports.names import Names
 from slack_mcp.ports.store import TurnStore
 from slack_mcp.ports.surfaces import Languages, ThreadTitles
@@ -42,6 +43,7 @@ def make_bot(
     titles: ThreadTitles,
     clock: Clock,
     pod_id: PodId,
+    meter: TurnMeter,
 ) -> BotHandler:
     """Return what answers the events."""
 
@@ -68,6 +70,7 @@ def make_bot(
         pod_id=pod_id,
         clock=clock,
         turn_timeout_s=settings.turn_timeout_s,
+        meter=meter,
     )
 
 

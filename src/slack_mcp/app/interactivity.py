@@ -21,16 +21,16 @@ from slack_mcp.interactions.shortcuts import ShortcutHandler
 from slack_mcp.interactions.sweep import INTERVAL_S, QuestionSweeper
 from slack_mcp.ports.directory import Directory
 from slack_mcp.ports.handler import EventHandler
+from slack_mcp.ports.metrics import NoteCall
 from slack_mcp.ports.questions import Questions
 from slack_mcp.ports.slack import SlackWebs
 from slack_mcp.ports.store import Journal
-from slack_mcp.ports.surfaces import Languages
+from slack_mcp.ports.surfaces import Languages, Ratings
 from slack_mcp.sealing import Sealer
 from slack_mcp.slack.client import open_slack_apis
 from slack_mcp.slack.response_url import open_response_urls
 from slack_mcp.store.database import Database
 from slack_mcp.store.questions import SqlQuestionStore
-from slack_mcp.store.ratings import SqlRatings
 from slack_mcp.store.turns import SqlTurnStore
 from slack_mcp.surfaces.clicks import AnswerClicks
 
@@ -68,6 +68,8 @@ async def open_interactivity(
     slack: SlackWebs,
     slack_api_url: str,
     languages: Languages,
+    ratings: Ratings,
+    note_call: NoteCall,
     verifier: Verifier,
     journal: Journal,
     submit: Callable[[Delivery], Future[bool]],
@@ -86,15 +88,15 @@ async def open_interactivity(
     desk = QuestionDesk(store=store, slack=slack, clock=clock)
     async with (
         open_response_urls(base_url=slack_api_url) as response_urls,
-        open_slack_apis(base_url=slack_api_url, call_timeout_s=FORM_TIMEOUT_S, max_sockets=FORM_SOCKETS) as forms,
+        open_slack_apis(
+            base_url=slack_api_url, call_timeout_s=FORM_TIMEOUT_S, max_sockets=FORM_SOCKETS, note_call=note_call
+        ) as forms,
     ):
         replies = Replies(response_urls=response_urls, slack=slack, clock=clock)
         interactions = InteractionRouter(
             [
                 ClickHandler(desk=desk, store=store, replies=replies, languages=languages, forms=forms),
-                AnswerClicks(
-                    stops=turns, ratings=SqlRatings(database, clock=clock), replies=replies, languages=languages
-                ),
+                AnswerClicks(stops=turns, ratings=ratings, replies=replies, languages=languages),
                 ShortcutHandler(
                     slack=slack, forms=forms, journal=journal, wake=wake, replies=replies, languages=languages
                 ),

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 import anyio
@@ -22,6 +23,7 @@ from slack_mcp.app.caches import Caches
 from slack_mcp.app.compose import make_saver, make_sealer, migrations, open_store
 from slack_mcp.app.identity import make_guard
 from slack_mcp.app.interactivity import open_interactivity
+from slack_mcp.app.metrics import describe_build, open_exporter
 from slack_mcp.app.presence import open_presence
 from slack_mcp.app.server import HttpServer, render_url
 from slack_mcp.app.stores import S_PER_DAY, list_deletions, make_stores
@@ -45,6 +47,12 @@ from slack_mcp.inbox.verify import Verifier
 from slack_mcp.mesh.client import MeshClient
 from slack_mcp.mesh.tokens import MeshTokenVerifier
 from slack_mcp.mesh.transport import MeshTransport
+from slack_mcp.metrics import catalogue
+from slack_mcp.metrics.exporter import CONTENT_TYPE
+from slack_mcp.metrics.meters import CountedTurns, make_call_meter, make_door_meter
+from slack_mcp.metrics.sample import Sampler, Sources
+from slack_mcp.metrics.values import Values
+from slack_mcp.metrics.watch import WatchedBudget, WatchedJournal, WatchedRatings, WatchedTriggers
 from slack_mcp.names.feed import NAME_EVENTS, NameFeed
 from slack_mcp.names.resolve import CachedNames
 from slack_mcp.ports.budget import FreeBudget
@@ -64,6 +72,7 @@ from slack_mcp.triggers.plan import plan
 from slack_mcp.web.forms import FormIntake
 from slack_mcp.web.health import Health, PodState
 from slack_mcp.web.intake import Intake
+from slack_mcp.web.metrics import MetricsPage
 from slack_mcp.web.webhook import Webhook
 from slack_mcp.web.weight import BoundedBodies
 
@@ -102,6 +111,7 @@ class Pod:
     pruner: Repeater
     sweeper: Repeater
     presence: Repeater
+    sampler: Sampler
     budget: SharedBudget | None
     listener: Listener | None
     drain_delay_s: float
@@ -120,6 +130,7 @@ class Pod:
             background.start_soon(self.pruner.run, name="prune")
             background.start_soon(self.sweeper.run, name="questions")
             background.start_soon(self.presence.run, name="presence")
+            background.start_soon(self.sampler.run, name="metrics")
             if self.budget is not None:
                 background.start_soon(self.budget.run, name="budget")
             if self.listener is not None:
@@ -138,8 +149,12 @@ class Pod:
 
 
 @asynccontextmanager
-async def open_pod(settings: Settings) -> AsyncIterator[Pod]:
+async def open_pod(settings: Settings, *, figures: Path | None = None) -> AsyncIterator[Pod]:
     """Yield one process of the service on a migrated database; nothing is served before `Pod.run`.
+
+    Args:
+        settings: all of them.
+        figures: the directory in which several processes of one service share their metrics.
 
     Raises:
         SettingsError: the key file, or the agent that was chosen, cannot be used; or another process has the database.
@@ -148,7 +163,9 @@ async def open_pod(settings: Settings) -> AsyncIterator[Pod]:
     clock = SystemClock()
     pod_id = PodId(f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}")
     sealer = make_sealer(settings)
+    values = Values(now_s=clock.now_s)
     async with AsyncExitStack() as stack:
+        exporter = stack.enter_context(open_exporter(values, pod_id, figures))
         if settings.database.sqlite_path is not None:
             stack.enter_context(hold_database(settings.database.sqlite_path))
         database = await stack.enter_async_context(open_store(settings))
@@ -156,8 +173,10 @@ async def open_pod(settings: Settings) -> AsyncIterator[Pod]:
             _log.info("migration.applied", migration=name)
 
         stores = make_stores(database, sealer, pod_id, clock=clock, announce=lambda change: caches.hear_change(change))  # noqa: PLW0108
+        journal = WatchedJournal(stores.journal, values)
+        describe_build(values, database=database.dialect)
         presence, presence_duty = await stack.enter_async_context(open_presence(stores.pods, pod_id))
-        lanes = await stores.journal.take_back()
+        lanes = await journal.take_back()
         if lanes:
             _log.info("journal.taken_back", lanes=lanes)
         hears_of_changes = settings.listen_dsn is not None
@@ -174,7 +193,11 @@ async def open_pod(settings: Settings) -> AsyncIterator[Pod]:
         if settings.slack_budget:
             budget = SharedBudget(buckets=stores.buckets, clock=clock, factor=settings.slack_budget_factor)
         slack = await stack.enter_async_context(
-            open_slack_apis(base_url=settings.slack_api_url, budget=budget or FreeBudget())
+            open_slack_apis(
+                base_url=settings.slack_api_url,
+                budget=FreeBudget() if budget is None else WatchedBudget(budget, values),
+                note_call=make_call_meter(values),
+            )
         )
         mesh = MeshTransport(http=await stack.enter_async_context(_open_http(settings)))
         names = CachedNames(slack=slack, clock=clock)
@@ -217,9 +240,10 @@ async def open_pod(settings: Settings) -> AsyncIterator[Pod]:
             titles=surfaces.titles,
             clock=clock,
             pod_id=pod_id,
+            meter=CountedTurns(values),
         )
         group_commit = GroupCommit(
-            stores.journal.append,
+            journal.append,
             limits=CommitLimits(
                 max_batch=JOURNAL_BATCH,
                 max_batch_weight=JOURNAL_BATCH_BYTES,
@@ -239,8 +263,10 @@ async def open_pod(settings: Settings) -> AsyncIterator[Pod]:
                 slack=slack,
                 slack_api_url=settings.slack_api_url,
                 languages=surfaces.languages,
+                ratings=WatchedRatings(stores.ratings, values),
+                note_call=make_call_meter(values),
                 verifier=verifier,
-                journal=stores.journal,
+                journal=journal,
                 submit=group_commit.submit,
                 wake=lambda: dispatcher.wake(),  # noqa: PLW0108 - made below
                 clock=clock,
@@ -261,14 +287,14 @@ async def open_pod(settings: Settings) -> AsyncIterator[Pod]:
             )
         )
         dispatcher = Dispatcher(
-            journal=stores.journal,
+            journal=journal,
             directory=directory,
             handler=HandlerByType(
                 default=bot,
                 by_type={
                     **interactivity.handlers,
                     **surfaces.handlers,
-                    **triggers.handlers,
+                    **{kind: WatchedTriggers(each, values) for kind, each in triggers.handlers.items()},
                     **dict.fromkeys(NAME_EVENTS, NameFeed(announcer=announcer)),
                 },
             ),
@@ -288,6 +314,8 @@ async def open_pod(settings: Settings) -> AsyncIterator[Pod]:
                 on_work=dispatcher.wake_from_outside,
                 on_listening=caches.hear_listening,
                 on_names=caches.hear_names,
+                on_lag=values.histogram(catalogue.INVALIDATION_LAG_SECONDS).observe,
+                on_clock=values.gauge(catalogue.DATABASE_CLOCK_OFFSET_SECONDS).set,
                 **({} if budget is None else {"on_block": budget.hear}),
             ),
         )
@@ -299,7 +327,7 @@ async def open_pod(settings: Settings) -> AsyncIterator[Pod]:
             triage=_triage,
             plan=plan,
         )
-        intake = Intake(receiver, instance=presence.instance)
+        intake = Intake(receiver, instance=presence.instance, note=make_door_meter(values, catalogue.EVENTS))
         services = Services(
             configurator=Configurator(
                 store=stores.connections,
@@ -341,10 +369,27 @@ async def open_pod(settings: Settings) -> AsyncIterator[Pod]:
                 *(["questions"] if interactivity.sweeper.is_failing else []),
             ]
         )
+        store_health = SqlStoreHealth(database, listener=listener)
+        sampler = Sampler(
+            values=values,
+            exporter=exporter,
+            sources=Sources(
+                directory=directory.get_stats,
+                pool=database.get_pool_stats,
+                waiting=lambda: group_commit.waiting,
+                lanes_held=lambda: dispatcher.lanes_held,
+                is_listening=lambda: store_health.listening,
+                is_draining=lambda: state.is_draining,
+                failing_duties=state.failing_duties,
+            ),
+            journal=journal,
+            monotonic_s=clock.monotonic_s,
+        )
+        metrics = MetricsPage(sampler.collect, content_type=CONTENT_TYPE, token=settings.metrics_token)
         health = Health(
-            store=SqlStoreHealth(database, listener=listener),
+            store=store_health,
             connections=stores.connections,
-            journal=stores.journal,
+            journal=journal,
             turns=stores.turns,
             ratings=stores.ratings,
             directory=directory,
@@ -357,9 +402,9 @@ async def open_pod(settings: Settings) -> AsyncIterator[Pod]:
             app=BoundedBodies(
                 Webhook(
                     intake,
-                    rest=Starlette(routes=[*health.routes(), *files.pages.routes(), *mcp.routes()]),
+                    rest=Starlette(routes=[*health.routes(), *metrics.routes(), *files.pages.routes(), *mcp.routes()]),
                     max_body_bytes=settings.max_body_bytes,
-                    forms=FormIntake(interactivity.receiver),
+                    forms=FormIntake(interactivity.receiver, note=make_door_meter(values, catalogue.FORMS)),
                 ),
                 max_bytes=READ_BYTES,
             ),
@@ -376,6 +421,7 @@ async def open_pod(settings: Settings) -> AsyncIterator[Pod]:
             ),
             sweeper=interactivity.sweeper,
             presence=presence_duty,
+            sampler=sampler,
             budget=budget,
             listener=listener,
             drain_delay_s=settings.drain_delay_s,

@@ -7,6 +7,7 @@ import socket
 import sys
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 import anyio
@@ -14,6 +15,7 @@ import structlog
 
 from slack_mcp import __version__
 from slack_mcp.app.compose import migrations
+from slack_mcp.app.metrics import make_shared_directory
 from slack_mcp.app.pod import open_pod
 from slack_mcp.app.server import bind, render_url
 from slack_mcp.app.supervise import supervise
@@ -46,12 +48,15 @@ def serve(settings: Settings) -> None:
             return
         # Once for all, so that what is wrong is told once and not by every worker.
         anyio.run(migrations(settings).up)
-        supervise(settings.workers, partial(_run, settings, listener, (signal.SIGTERM,)))
+        with make_shared_directory() as figures:
+            supervise(settings.workers, partial(_run, settings, listener, (signal.SIGTERM,), figures))
 
 
-def _run(settings: Settings, listener: socket.socket, stop_signals: Sequence[signal.Signals]) -> None:
+def _run(
+    settings: Settings, listener: socket.socket, stop_signals: Sequence[signal.Signals], figures: Path | None = None
+) -> None:
     raise_file_limit(settings.max_connections + OTHER_FILES)
-    anyio.run(serve_on, settings, listener, stop_signals, backend_options={"use_uvloop": True})
+    anyio.run(serve_on, settings, listener, stop_signals, figures, backend_options={"use_uvloop": True})
 
 
 def raise_file_limit(files: int) -> None:
@@ -87,11 +92,13 @@ def listen(host: str, port: int) -> socket.socket:
         raise SettingsError([f"HOST and PORT: {host}:{port} cannot be listened on ({error.strerror})."]) from error
 
 
-async def serve_on(settings: Settings, listener: socket.socket, stop_signals: Sequence[signal.Signals]) -> None:
-    """Serve on a socket until one of the signals comes."""
+async def serve_on(
+    settings: Settings, listener: socket.socket, stop_signals: Sequence[signal.Signals], figures: Path | None = None
+) -> None:
+    """Serve on a socket until one of the signals comes; `figures` is where several processes share their metrics."""
     stop = anyio.Event()
     with anyio.open_signal_receiver(*stop_signals) as signals:
-        async with open_pod(settings) as pod, anyio.create_task_group() as tasks:
+        async with open_pod(settings, figures=figures) as pod, anyio.create_task_group() as tasks:
 
             async def heed_signals() -> None:
                 async for number in signals:

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import structlog
 
@@ -16,6 +16,7 @@ from slack_mcp.bot.trace import Trace
 from slack_mcp.bot.turn import ANSWERED, NO_ANSWER, TurnRun, reopen
 from slack_mcp.core.clock import Clock
 from slack_mcp.core.errors import (
+    AgentError,
     MalformedBodyError,
     MissingScopeError,
     SlackMcpError,
@@ -26,10 +27,13 @@ from slack_mcp.core.ids import EventId, PodId, UserId
 from slack_mcp.core.model import Claim, Connection, EventState, JournalledEvent, Outcome, Turn, TurnState
 from slack_mcp.ports.agent import AgentFile, Agents
 from slack_mcp.ports.attachments import AttachmentDelivery, Remember
+from slack_mcp.ports.metrics import TurnMeter, Unmetered
 from slack_mcp.ports.slack import SlackApis
 from slack_mcp.ports.store import TurnStore
 from slack_mcp.ports.surfaces import ThreadTitles
 from slack_mcp.protocol.events import EventCallback, parse_envelope, read_event
+
+_MS: Final = 1000
 
 _log = structlog.get_logger(__name__)
 
@@ -94,6 +98,7 @@ class BotHandler:
         pod_id: this process, for the traces.
         clock: for durations and times.
         turn_timeout_s: the longest time an agent may take for one answer.
+        meter: hears how the turns go.
     """
 
     def __init__(
@@ -114,7 +119,9 @@ class BotHandler:
         pod_id: PodId,
         clock: Clock,
         turn_timeout_s: float,
+        meter: TurnMeter | None = None,
     ) -> None:
+        self._meter = meter or Unmetered()
         self._turns = turns
         self._slack = slack
         self._drafts = drafts
@@ -151,7 +158,12 @@ class BotHandler:
                 return Outcome(state=EventState.DONE, reason=turn.notice or ANSWERED)
             heard = replace(heard, turn=reopen(turn))  # it was given up, and then somebody had the event replayed
         run = await self._make_run(connection, heard, is_resumed=is_resumed)
-        outcome = await run.run()
+        try:
+            outcome = await run.run()
+        except AgentError as error:
+            self._meter.note_agent_error(error.code)
+            raise
+        self._meter.note_turn(outcome.reason, self._get_age_s(event))
         _log.info(
             "turn.finished",
             connection_id=connection.connection_id,
@@ -163,6 +175,9 @@ class BotHandler:
             duration_ms=round(1000 * (self._clock.monotonic_s() - started_s)),
         )
         return outcome
+
+    def _get_age_s(self, event: JournalledEvent) -> float:
+        return max(0.0, self._clock.now_s() - event.received_at_ms / _MS)
 
     async def give_up(self, connection: Connection, event: JournalledEvent, claim: Claim, error: SlackMcpError) -> None:
         """Replace the placeholder by the sentence that no answer will come, where Slack still lets us speak.
@@ -246,6 +261,13 @@ class BotHandler:
         trace.note("run", pod=self._pod_id, attempts=event.attempts, takeovers=heard.claim.takeovers)
         api = self._slack.open(connection, observe=trace.note_call)
         drafts = self._drafts.open(connection, observe=trace.note_call)
+        has_text = is_resumed  # the first of it may have been shown by an earlier run
+
+        def note_text() -> None:
+            nonlocal has_text
+            if not has_text:
+                has_text = True
+                self._meter.note_first_text(self._get_age_s(event))
 
         def make_presenter(turn: Turn, progress: Progress) -> Presenter:
             return Presenter(
@@ -263,6 +285,7 @@ class BotHandler:
                 is_resumed=is_resumed,
                 pace=self._pace,
                 clock=self._clock,
+                on_text=note_text,
             )
 
         async def make_request(turn: Turn) -> Asked:

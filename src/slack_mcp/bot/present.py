@@ -1,6 +1,6 @@
 """One answer as people see it: streamed, by edits of a placeholder, or only when it is whole."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
@@ -91,6 +91,7 @@ class Presenter:
         is_resumed: an earlier run has shown something: nothing is streamed beside it.
         pace: how fast it changes.
         clock: for pauses and ages.
+        on_text: called whenever some of the answer's own text has come to stand in Slack.
     """
 
     def __init__(
@@ -110,7 +111,9 @@ class Presenter:
         is_resumed: bool,
         pace: Pace,
         clock: Clock,
+        on_text: Callable[[], None] = lambda: None,
     ) -> None:
+        self._on_text = on_text
         self._connection = connection
         self._turn = turn
         self._language = language
@@ -193,9 +196,12 @@ class Presenter:
         """
         if self._stream is not None:
             try:
-                return await self._stream.write(pieces, tasks)
+                is_shown = await self._stream.write(pieces, tasks)
             except StreamLostError as lost:
                 self._lose_stream(lost)
+            else:
+                self._tell_of_text(pieces, is_shown=is_shown)
+                return is_shown
         for task in tasks:
             self._task = task
         # What an earlier run has shown may be longer than what is there by now: it stands until the answer is whole.
@@ -204,6 +210,7 @@ class Presenter:
             return True
         try:
             await self._draft(self._render_draft(pieces), self._drafts)
+            self._tell_of_text(pieces)
         except RateLimitedError as error:
             self._not_before_s = self._clock.monotonic_s() + error.retry_after_s
         except SlackUnavailableError:  # a draft is no reason to lose what the agent is saying
@@ -225,6 +232,7 @@ class Presenter:
             except StreamLostError as lost:
                 self._lose_stream(lost)
             else:
+                self._tell_of_text(pieces)
                 return
         last = len(pieces.closed) - 1
         await self.show(
@@ -233,6 +241,7 @@ class Presenter:
                 for part, piece in enumerate(pieces.closed)
             ]
         )
+        self._tell_of_text(pieces)
 
     async def show(self, contents: Sequence[Content]) -> None:
         """Make the turn's messages show exactly this; raises what `finish` raises."""
@@ -262,6 +271,10 @@ class Presenter:
             await self._api.set_status(self._turn.channel_id, self._turn.thread_ts, "")
         except SlackApiError as error:
             _log.info("status.refused", connection_id=self._connection.connection_id, code=error.slack_error)
+
+    def _tell_of_text(self, pieces: Pieces, *, is_shown: bool = True) -> None:
+        if is_shown and (pieces.closed or pieces.open.strip()):
+            self._on_text()
 
     def _lose_stream(self, lost: StreamLostError) -> None:
         self._stream = None

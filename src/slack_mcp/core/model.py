@@ -429,6 +429,23 @@ class ConnectionChange:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PoolStats:
+    """The pool of connections to the database.
+
+    Attributes:
+        size: connections that it may have.
+        in_use: those that somebody works with.
+        waits: how often, since the start, somebody wanted one while all were in use.
+        waited_s: how long they waited, all together.
+    """
+
+    size: int
+    in_use: int
+    waits: int
+    waited_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CacheStats:
     """What the directory's cache has done since the start."""
 

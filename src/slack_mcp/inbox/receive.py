@@ -3,6 +3,8 @@
 import logging
 from asyncio import Future
 from collections.abc import Callable, Sequence
+from enum import StrEnum
+from typing import Final, NamedTuple
 
 import structlog
 
@@ -22,6 +24,30 @@ from slack_mcp.protocol.events import (
 
 _log = structlog.get_logger(__name__)
 _level = logging.getLogger(__name__)  # asked for each delivery, and much faster than the one that writes
+
+
+class Taken(StrEnum):
+    """What a delivery was that is answered with 200."""
+
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"
+    CHALLENGE = "challenge"
+    APP_RATE_LIMITED = "app_rate_limited"
+    NOBODYS = "nobodys"
+
+
+class Receipt(NamedTuple):
+    """What became of a delivery.
+
+    Attributes:
+        challenge: what to answer with; empty for all but `url_verification`.
+    """
+
+    outcome: Taken
+    challenge: str = ""
+
+
+_ACCEPTED: Final = Receipt(Taken.ACCEPTED)
 
 
 class Receiver:
@@ -74,8 +100,8 @@ class Receiver:
         except SlackMcpError:
             return None
 
-    async def receive(self, connection_id: ConnectionId, request: SignedRequest) -> str | None:
-        """Return the challenge to answer with, or None; the event is durable then.
+    async def receive(self, connection_id: ConnectionId, request: SignedRequest) -> Receipt:
+        """Return what to answer with; the event is durable then.
 
         Raises:
             ConnectionNotFoundError: nobody has this id.
@@ -84,7 +110,7 @@ class Receiver:
         """
         return await self._take(await self._verifier.find(connection_id, request), request)
 
-    async def receive_shared(self, request: SignedRequest) -> str | None:
+    async def receive_shared(self, request: SignedRequest) -> Receipt:
         """Return what `receive` does, for one app in many workspaces: its envelope says for whom it is.
 
         A correctly signed delivery of a workspace without a connection is acknowledged: Slack would count refusals
@@ -95,21 +121,25 @@ class Receiver:
         if connection is not None:
             return await self._take(connection, request)
         envelope = parse_envelope(request.body)
-        return envelope.challenge if isinstance(envelope, UrlVerification) else None
+        if isinstance(envelope, UrlVerification):
+            return Receipt(Taken.CHALLENGE, envelope.challenge)
+        return Receipt(Taken.NOBODYS)
 
-    async def _take(self, connection: Connection, request: SignedRequest) -> str | None:
+    async def _take(self, connection: Connection, request: SignedRequest) -> Receipt:
         envelope = parse_envelope(request.body)
         if isinstance(envelope, UrlVerification):
-            return envelope.challenge
+            return Receipt(Taken.CHALLENGE, envelope.challenge)
         if isinstance(envelope, EventCallback):
-            await self._journal_event(connection, envelope, request)
-        elif isinstance(envelope, AppRateLimited):
+            is_new = await self._journal_event(connection, envelope, request)
+            return _ACCEPTED if is_new else Receipt(Taken.DUPLICATE)
+        if isinstance(envelope, AppRateLimited):
             _log.warning(
                 "delivery.app_rate_limited",
                 connection_id=connection.connection_id,
                 minute=envelope.minute_rate_limited,
             )
-        return None
+            return Receipt(Taken.APP_RATE_LIMITED)
+        return _ACCEPTED
 
     def _journal_event(self, connection: Connection, event: EventCallback, request: SignedRequest) -> Future[bool]:
         skip_reason = self._triage(connection, event)

@@ -1,6 +1,7 @@
 """The kinds of value a setting may have, and how each is put into words."""
 
 from enum import StrEnum
+from functools import partial
 from typing import Annotated, Any, Final, Literal, get_args, get_origin
 from urllib.parse import urlsplit
 
@@ -98,13 +99,11 @@ def make_secret(value: Any) -> Secret:
     return value if isinstance(value, Secret) else Secret(str(value))
 
 
-def _make_token(value: Any) -> Secret:
-    """Return the token, unless it can be guessed."""
+def _make_token(name: str, value: Any) -> Secret:
+    """Return the token of that setting, unless it can be guessed."""
     token = make_secret(value)
     if len(token.reveal()) < MIN_TOKEN_CHARS:
-        raise ValueError(
-            f"AUTH_TOKEN must have at least {MIN_TOKEN_CHARS} characters; `openssl rand -hex 32` makes one."
-        )
+        raise ValueError(f"{name} must have at least {MIN_TOKEN_CHARS} characters; `openssl rand -hex 32` makes one.")
     return token
 
 
@@ -158,7 +157,8 @@ def _lower(value: Any) -> Any:
 _MASKED = PlainSerializer(lambda _: MASK, return_type=str)
 
 SecretText = Annotated[Secret, PlainValidator(make_secret), _MASKED]
-TokenText = Annotated[Secret, PlainValidator(_make_token), _MASKED]
+AuthTokenText = Annotated[Secret, PlainValidator(partial(_make_token, "AUTH_TOKEN")), _MASKED]
+MetricsTokenText = Annotated[Secret, PlainValidator(partial(_make_token, "METRICS_TOKEN")), _MASKED]
 KeysText = Annotated[Secret, PlainValidator(_make_keys), _MASKED]
 TextList = Annotated[tuple[str, ...], BeforeValidator(_split)]
 WebUrl = Annotated[str, BeforeValidator(_parse_web_url)]

@@ -17,13 +17,14 @@ from slack_mcp.sealing import KeyRing
 from slack_mcp.settings.kinds import (
     A_WEB_URL,
     ApiUrl,
+    AuthTokenText,
     ExactWebUrl,
     KeysText,
     LogFormat,
     LogLevel,
+    MetricsTokenText,
     SecretText,
     TextList,
-    TokenText,
     WebUrl,
     WebUrlList,
     get_extra,
@@ -70,6 +71,13 @@ class Settings(BaseSettings):
         SERVER, "LOG_FORMAT", "auto", "`json`, `console`, or `auto`: console on a terminal, JSON elsewhere."
     )
 
+    metrics_token: MetricsTokenText | None = setting(
+        SERVER,
+        "METRICS_TOKEN",
+        None,
+        "Who reads `/metrics` has to show it (`Authorization: Bearer …`), 24 characters at least. Unset: nobody can.",
+    )
+
     database_url: SecretText | None = setting(
         DATABASE,
         "DATABASE_URL",
@@ -107,7 +115,7 @@ class Settings(BaseSettings):
         "database, PostgreSQL stores clear text and says so.",
     )
 
-    auth_token: TokenText | None = setting(
+    auth_token: AuthTokenText | None = setting(
         MCP, "AUTH_TOKEN", None, "Shared secret that a caller of `/mcp` may show instead of a Mesh token."
     )
     auth_header: str = setting(MCP, "AUTH_HEADER", "Authorization", "Header that carries `AUTH_TOKEN`.")

@@ -32,6 +32,7 @@ from slack_mcp.core.model import Connection
 from slack_mcp.core.secret import Secret
 from slack_mcp.flights import Flight, SingleFlight
 from slack_mcp.ports.budget import CallBudget, FreeBudget, Urgency
+from slack_mcp.ports.metrics import NoteCall, ignore_call
 from slack_mcp.ports.slack import Observe, SlackFile, SlackIdentity, SlackMessage
 from slack_mcp.protocol.answers import get_cursor
 from slack_mcp.slack.errors import render_unreadable, translate_failure
@@ -71,6 +72,7 @@ class SlackWebApis:
         call_timeout_s: the longest time for one call, waiting for a free socket included.
         file_timeout_s: the longest time for the bytes of one file.
         budget: lets the calls pass; each waits for it as long again as for Slack.
+        note_call: hears how each call ended.
     """
 
     def __init__(
@@ -81,8 +83,10 @@ class SlackWebApis:
         call_timeout_s: float = CALL_TIMEOUT_S,
         file_timeout_s: float = FILE_TIMEOUT_S,
         budget: CallBudget = UNLIMITED,
+        note_call: NoteCall = ignore_call,
     ) -> None:
         self._session = session
+        self._note_call = note_call
         self._base_url = base_url
         self._call_timeout_s = call_timeout_s
         self._file_timeout_s = file_timeout_s
@@ -139,6 +143,7 @@ class SlackWebApis:
             urgency=self._urgency,
             max_wait_s=self._max_wait_s,
             reads=self._reads,
+            note_call=self._note_call,
             observe=observe,
         )
 
@@ -158,8 +163,10 @@ class SlackWebApi:
         urgency: Urgency,
         max_wait_s: float,
         reads: Reads,
+        note_call: NoteCall = ignore_call,
         observe: Observe | None = None,
     ) -> None:
+        self._note_call = note_call
         self._observe = observe
         self._connection = connection
         self._token = token
@@ -400,13 +407,15 @@ class SlackWebApi:
         # are no text, RecursionError for JSON without an end, AttributeError for an answer that is no JSON object.
         except (SlackClientError, aiohttp.ClientError, OSError, ValueError, RecursionError, AttributeError) as error:
             failure = translate_failure(method, error)
+        duration_s = anyio.current_time() - started_s
         _log.debug(
             "slack.called",
             connection_id=self._connection.connection_id,
             method=method,
             error=None if failure is None else failure.slack_error,
-            duration_ms=round(1000 * (anyio.current_time() - started_s), 1),
+            duration_ms=round(1000 * duration_s, 1),
         )
+        self._note_call(method, "ok" if failure is None else failure.code, duration_s)
         if self._observe is not None:
             self._observe(method, None if failure is None else failure.slack_error)
         # Raised out here, so that the SDK's error, which holds the token and the text, is not kept as its context.
@@ -428,6 +437,7 @@ async def open_slack_apis(
     call_timeout_s: float = CALL_TIMEOUT_S,
     max_sockets: int = MAX_SOCKETS,
     budget: CallBudget = UNLIMITED,
+    note_call: NoteCall = ignore_call,
 ) -> AsyncIterator[SlackWebApis]:
     """Yield the Web APIs of all connections, and close their sockets at the end.
 
@@ -436,6 +446,7 @@ async def open_slack_apis(
         call_timeout_s: the longest time for one call.
         max_sockets: how many calls may be under way at once.
         budget: lets the calls pass; without one they all do.
+        note_call: hears how each call ended.
     """
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=max_sockets),
@@ -444,7 +455,9 @@ async def open_slack_apis(
         timeout=aiohttp.ClientTimeout(total=None),  # every call has a deadline of its own
         trust_env=False,
     ) as session:
-        yield SlackWebApis(session=session, base_url=base_url, call_timeout_s=call_timeout_s, budget=budget)
+        yield SlackWebApis(
+            session=session, base_url=base_url, call_timeout_s=call_timeout_s, budget=budget, note_call=note_call
+        )
 
 
 def _drop_none(arguments: Mapping[str, Any]) -> dict[str, Any]:

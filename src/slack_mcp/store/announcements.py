@@ -1,6 +1,7 @@
 """NOTIFY and LISTEN: how pods hear of each other's changes and of work that one pod cannot take alone."""
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -40,15 +41,26 @@ _LOST: Final = (
     ReadOnlyServerError,
 )
 
+# By the database's clock: whoever hears of it knows how that differs from its own.
+_ANNOUNCE: Final = text(
+    "SELECT pg_notify(:channel, json_build_object('connection_id', CAST(:connection_id AS text), "
+    "'version', CAST(:version AS bigint), 'at_s', extract(epoch FROM clock_timestamp()))::text)"
+)
+_ASK_TIME: Final = "SELECT extract(epoch FROM clock_timestamp())::float8"
+
 _log = structlog.get_logger(__name__)
 
 
 async def announce_change(database: AsyncConnection, change: ConnectionChange) -> None:
     """Tell every pod of a change when the transaction commits. SQLite has no other pods to tell."""
     if database.dialect.name == "postgresql":
-        payload = json.dumps({"connection_id": change.connection_id, "version": change.version})
         await database.execute(
-            text("SELECT pg_notify(:channel, :payload)"), {"channel": CONNECTIONS_CHANNEL, "payload": payload}
+            _ANNOUNCE,
+            {
+                "channel": CONNECTIONS_CHANNEL,
+                "connection_id": change.connection_id,
+                "version": change.version,
+            },
         )
 
 
@@ -75,7 +87,7 @@ class SqlNameAnnouncer:
                 )
 
 
-def _pass_over(_news: NameChange | BucketBlock) -> None:
+def _pass_over(_news: NameChange | BucketBlock | float) -> None:
     """Do nothing: for those who keep nothing of it."""
 
 
@@ -89,6 +101,8 @@ class Subscribers:
         on_listening: True once everything from now on will be heard, False as soon as something may be missed.
         on_names: names, or all that is cached of a connection, are not to be believed any more.
         on_block: nobody gets anything of a bucket for a time.
+        on_lag: how many seconds ago the change was made that `on_change` was just told of.
+        on_clock: how many seconds the database's clock is ahead of this process's, each time it was asked.
     """
 
     on_change: Callable[[ConnectionChange], None]
@@ -96,6 +110,8 @@ class Subscribers:
     on_listening: Callable[[bool], None]
     on_names: Callable[[NameChange], None] = _pass_over
     on_block: Callable[[BucketBlock], None] = _pass_over
+    on_lag: Callable[[float], None] = _pass_over
+    on_clock: Callable[[float], None] = _pass_over
 
 
 async def _check_writable(connection: Any) -> None:
@@ -112,6 +128,7 @@ class Listener:
         connect_timeout_s: longest wait for the connection.
         heartbeat_s: time between two questions to the server whether it is still there.
         heartbeat_timeout_s: longest wait for its answer.
+        now_s: this process's clock, unix seconds.
     """
 
     def __init__(
@@ -122,7 +139,10 @@ class Listener:
         connect_timeout_s: float = 5.0,
         heartbeat_s: float = HEARTBEAT_S,
         heartbeat_timeout_s: float = HEARTBEAT_TIMEOUT_S,
+        now_s: Callable[[], float] = time.time,
     ) -> None:
+        self._now_s = now_s
+        self._ahead_s = 0.0
         self._dsn = dsn
         self._subscribers = subscribers
         self._connect_timeout_s = connect_timeout_s
@@ -167,6 +187,7 @@ class Listener:
             await connection.add_listener(NAMES_CHANNEL, self._hear_names)
             await connection.add_listener(BUDGET_CHANNEL, self._hear_block)
             await _check_writable(connection)
+            await self._ask_time(connection)
             self._set_listening(is_listening=True)
             while not closed.is_set():
                 with anyio.move_on_after(self._heartbeat_s):
@@ -174,9 +195,17 @@ class Listener:
                 if not closed.is_set():
                     # A connection that died without a word is found out only by asking.
                     await _check_writable(connection)
+                    await self._ask_time(connection)
         finally:
             # Closing in good order would wait for a server that may not answer.
             connection.terminate()
+
+    async def _ask_time(self, connection: Any) -> None:
+        """Ask the server something, and learn how far its clock is ahead of ours, give or take half the round trip."""
+        asked_s = self._now_s()
+        told_s = await connection.fetchval(_ASK_TIME)
+        self._ahead_s = told_s - (asked_s + self._now_s()) / 2
+        self._subscribers.on_clock(self._ahead_s)
 
     def _set_listening(self, *, is_listening: bool) -> None:
         self._is_listening = is_listening
@@ -187,10 +216,13 @@ class Listener:
         try:
             body = json.loads(str(payload))
             change = ConnectionChange(connection_id=ConnectionId(body["connection_id"]), version=body["version"])
+            at_s = float(body["at_s"]) if "at_s" in body else None  # an older version's pod does not say it
         except (ValueError, KeyError, TypeError):
             _log.warning("listener.unreadable")  # anybody with access to the database can send one
             return
         self._subscribers.on_change(change)
+        if at_s is not None:
+            self._subscribers.on_lag(max(0.0, self._now_s() + self._ahead_s - at_s))
 
     def _hear_names(self, _connection: Any, _pid: int, _channel: str, payload: object) -> None:
         try:

@@ -7,7 +7,8 @@ same pool. Every failure of the database itself leaves here as `StoreUnavailable
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
+from time import monotonic
 from typing import Any, Final, TypeVar
 
 import anyio
@@ -17,9 +18,10 @@ from sqlalchemy import exc as sa_exc
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.pool import QueuePool, StaticPool
 
 from slack_mcp.core.errors import SchemaOutdatedError, StoreError, StoreUnavailableError
+from slack_mcp.core.model import PoolStats
 from slack_mcp.store.url import DatabaseUrl, Dialect
 
 Result = TypeVar("Result")
@@ -74,6 +76,8 @@ class Database:
         self._engine = engine
         self._keeps_one = keeps_one
         self._kept: tuple[AsyncConnection, Any] | None = None
+        self._waits = 0
+        self._waited_s = 0.0
         self._reader = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._url = url
         # SQLite has one writer; waiting in line here is fair, waiting inside SQLite is not.
@@ -89,6 +93,29 @@ class Database:
     def describe(self) -> str:
         """Return one phrase for logs and errors, without user and password."""
         return self._url.describe()
+
+    def get_pool_stats(self) -> PoolStats:
+        """Return how the pool is used; a database in memory has one connection, and no line before it."""
+        pool = self._engine.pool
+        size, taken = (pool.size(), pool.checkedout()) if isinstance(pool, QueuePool) else (1, 0)
+        # What is only kept at hand is free for whoever comes.
+        return PoolStats(
+            size=size, in_use=max(0, taken - (self._kept is not None)), waits=self._waits, waited_s=self._waited_s
+        )
+
+    @contextmanager
+    def _watch_wait(self) -> Iterator[None]:
+        """Count the wait for a connection, where there is one to wait for."""
+        pool = self._engine.pool
+        if not isinstance(pool, QueuePool) or pool.checkedout() < pool.size():
+            yield
+            return
+        self._waits += 1
+        begun_s = monotonic()
+        try:
+            yield
+        finally:
+            self._waited_s += monotonic() - begun_s
 
     def insert(self, table: Table) -> postgresql.Insert:
         """Return an INSERT that knows ON CONFLICT, which both dialects spell alike and Core has only by dialect."""
@@ -140,7 +167,8 @@ class Database:
             if self.dialect == "sqlite" or not kept[1].is_closed():
                 return kept
             await self._give_up(kept[0])  # the server has closed it
-        connection = await self._engine.connect()
+        with self._watch_wait():
+            connection = await self._engine.connect()
         return connection, (await connection.get_raw_connection()).driver_connection
 
     async def _keep(self, connection: AsyncConnection, driver: Any) -> None:
@@ -174,7 +202,9 @@ class Database:
     async def _connect(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         """Yield a connection of the pool. After an error or a cancellation nothing of it is left open or running."""
         with translate_errors():
-            async with engine.connect() as connection:
+            async with AsyncExitStack() as stack:
+                with self._watch_wait():
+                    connection = await stack.enter_async_context(engine.connect())
                 try:
                     yield connection
                 except BaseException:

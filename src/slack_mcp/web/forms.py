@@ -9,16 +9,22 @@ import anyio
 from slack_mcp.core.errors import ConnectionNotFoundError, SlackMcpError
 from slack_mcp.core.ids import ConnectionId
 from slack_mcp.inbox.forms import FormReceiver
+from slack_mcp.ports.metrics import NoteAnswer, ignore_answer
 from slack_mcp.web.intake import ACCEPTED, ANSWER_TIMEOUT_S, JSON, Answer, is_id, make_late_error, make_request, refuse
 
 PATHS: Final = ("/slack/commands", "/slack/interactive")
 
 
 class FormIntake:
-    """Hands forms to the receiver and puts into HTTP what comes of them."""
+    """Hands forms to the receiver and puts into HTTP what comes of them.
 
-    def __init__(self, receiver: FormReceiver) -> None:
+    Attributes:
+        note: hears of each answer, from whoever gives it.
+    """
+
+    def __init__(self, receiver: FormReceiver, *, note: NoteAnswer = ignore_answer) -> None:
         self._receiver = receiver
+        self.note = note
 
     async def take(self, name: str, headers: Mapping[bytes, bytes], body: bytes) -> Answer:
         """Return the answer to a form.

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from functools import partial
 from http import HTTPStatus
+from time import perf_counter
 from typing import Any, Final, Protocol, cast
 
 import structlog
@@ -16,7 +17,7 @@ import structlog
 from slack_mcp.core.errors import InternalError, OverloadedError, SlackMcpError
 from slack_mcp.protocol.http import MAX_REQUEST_BYTES, NotPlainError, Post, read_post
 from slack_mcp.web.crowd import Crowd, Place
-from slack_mcp.web.intake import ACCEPTED, JSON, Answer, Intake, refuse
+from slack_mcp.web.intake import ACCEPTED, JSON, REPEATED, Answer, Intake, refuse
 from slack_mcp.web.problems import render_problem
 
 PATH: Final = b"/slack/events"
@@ -80,6 +81,7 @@ class FrontProtocol(asyncio.Protocol):
         self._accepted = b""
         self._accepted_headers: list[tuple[bytes, bytes]] | None = None
         self._active_s = 0.0
+        self._begun_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._patience: asyncio.TimerHandle | None = None
 
@@ -151,6 +153,7 @@ class FrontProtocol(asyncio.Protocol):
             self._is_busy = True
             self._active_s = self._loop.time()
             self._crowd.wake(self)
+            self._begun_s = perf_counter()  # the loop's own clock stands still while it works
             self._answer(post)
         else:
             self._hand_over()
@@ -186,13 +189,13 @@ class FrontProtocol(asyncio.Protocol):
 
     def _answer_committed(self, name: str, commit: "asyncio.Future[bool]") -> None:
         try:
-            commit.result()
+            is_new = commit.result()
         except SlackMcpError as error:
             self._respond(refuse(error, name))
         except (Exception, asyncio.CancelledError):  # noqa: BLE001 - as in `_answer`; nobody else hears of it
             self._crash()
         else:
-            self._respond(ACCEPTED)
+            self._respond(ACCEPTED if is_new else REPEATED)
 
     def _crash(self) -> None:
         """Answer for a bug, and close the connection: nobody knows what is left of it."""
@@ -202,6 +205,7 @@ class FrontProtocol(asyncio.Protocol):
 
     def _respond(self, answer: Answer) -> None:
         self._is_busy = False
+        self._intake.note(answer.outcome, perf_counter() - self._begun_s)
         transport = self.transport
         if transport is None or transport.is_closing():
             return
@@ -283,4 +287,5 @@ def render_answer(answer: Answer, default_headers: list[tuple[bytes, bytes]], *,
 _STATUS_LINES: Final = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode("ascii") for status in HTTPStatus
 }
-_CRASHED: Final = Answer(500, (JSON,), render_problem(InternalError("A bug was met; the log has its traceback.")))
+_BUG: Final = InternalError("A bug was met; the log has its traceback.")
+_CRASHED: Final = Answer(500, (JSON,), render_problem(_BUG), _BUG.code)

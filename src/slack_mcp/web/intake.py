@@ -18,6 +18,7 @@ from slack_mcp.core.errors import (
 from slack_mcp.core.ids import ConnectionId
 from slack_mcp.inbox.receive import Receiver
 from slack_mcp.inbox.verify import SignedRequest
+from slack_mcp.ports.metrics import NoteAnswer, ignore_answer
 from slack_mcp.web.problems import get_status, render_problem
 
 # Slack waits 3 s, and takes a 503 for a reason to come again; what it gets too late it counts as no answer at all:
@@ -38,14 +39,16 @@ _log = structlog.get_logger(__name__)
 
 
 class Answer(NamedTuple):
-    """What is answered."""
+    """What is answered, and the word under which it is counted: `accepted`, or why it is something else."""
 
     status: int
     headers: tuple[tuple[bytes, bytes], ...]
     body: bytes
+    outcome: str = "accepted"
 
 
 ACCEPTED: Final = Answer(200, (TEXT,), b"")
+REPEATED: Final = Answer(200, (TEXT,), b"", "duplicate")
 
 
 class Intake:
@@ -54,11 +57,15 @@ class Intake:
     Args:
         receiver: takes them.
         instance: tells whoever proves to know a signing secret, with the answer to a challenge, which process answered.
+
+    Attributes:
+        note: hears of each answer, from whoever gives it.
     """
 
-    def __init__(self, receiver: Receiver, *, instance: str = "") -> None:
+    def __init__(self, receiver: Receiver, *, instance: str = "", note: NoteAnswer = ignore_answer) -> None:
         self._receiver = receiver
         self._challenged: Final = (TEXT, (INSTANCE_HEADER, instance.encode("ascii")))
+        self.note = note
 
     def begin(self, name: str, headers: Mapping[bytes, bytes], body: bytes) -> asyncio.Future[bool] | None:
         """Return the commit that a 200 has to wait for; None when `take` has to see to the delivery.
@@ -80,16 +87,17 @@ class Intake:
         try:
             with anyio.fail_after(ANSWER_TIMEOUT_S):
                 if not name:
-                    challenge = await self._receiver.receive_shared(request)
+                    receipt = await self._receiver.receive_shared(request)
                 elif is_id(name):
-                    challenge = await self._receiver.receive(ConnectionId(name), request)
+                    receipt = await self._receiver.receive(ConnectionId(name), request)
                 else:
                     return refuse(ConnectionNotFoundError(ConnectionId(name)), name)
         except SlackMcpError as error:
             return refuse(error, name)
         except TimeoutError:
             return refuse(make_late_error(), name)
-        return Answer(200, self._challenged, challenge.encode()) if challenge else ACCEPTED
+        shown = self._challenged if receipt.challenge else (TEXT,)
+        return Answer(200, shown, receipt.challenge.encode(), receipt.outcome.value)
 
 
 def refuse(error: SlackMcpError, name: str) -> Answer:
@@ -103,7 +111,7 @@ def refuse(error: SlackMcpError, name: str) -> Answer:
         skew_s=getattr(error, "skew_s", None),
     )
     is_final = isinstance(error, BodyTooLargeError | MalformedBodyError | ConnectionNotFoundError)
-    return Answer(status, (JSON, NO_RETRY) if is_final else (JSON,), render_problem(error))
+    return Answer(status, (JSON, NO_RETRY) if is_final else (JSON,), render_problem(error), error.code)
 
 
 def make_late_error() -> StoreUnavailableError:

@@ -4,19 +4,23 @@ It reads the body, hands it over, and answers. Whole plain deliveries of events 
 `web.front`; here is the rest of HTTP.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from time import perf_counter
 from typing import Final, Protocol
 
 import anyio
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from slack_mcp.core.errors import BodyTooLargeError
+from slack_mcp.core.errors import BodyTooLargeError, InternalError
+from slack_mcp.ports.metrics import NoteAnswer
 from slack_mcp.web.forms import PATHS as FORM_PATHS
 from slack_mcp.web.intake import JSON, Answer, refuse
 
 PATH: Final = "/slack/events"
 # Slack itself gives up after 3 s.
 BODY_TIMEOUT_S: Final = 10.0
+
+INCOMPLETE: Final = Answer(408, (JSON,), b'{"error": "body_incomplete"}', "body_incomplete")
 
 _READ_HEADERS: Final = frozenset(
     {
@@ -30,7 +34,13 @@ _READ_HEADERS: Final = frozenset(
 
 
 class Door(Protocol):
-    """Takes what Slack sends."""
+    """Takes what Slack sends.
+
+    Attributes:
+        note: hears of each answer.
+    """
+
+    note: NoteAnswer
 
     async def take(self, name: str, headers: Mapping[bytes, bytes], body: bytes) -> Answer:
         """Return the answer; `name` is what stands in the path behind the door's own."""
@@ -72,23 +82,26 @@ class Webhook:
 
     async def _serve(self, door: Door, name: str, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] == "POST":
-            await self._deliver(door, name, scope, receive, send)
+            await _answer(send, await self._deliver(door, name, scope, receive))
         else:
-            await _answer(send, 405, (JSON, (b"allow", b"POST")), b'{"error": "method_not_allowed"}')
+            await _answer(send, Answer(405, (JSON, (b"allow", b"POST")), b'{"error": "method_not_allowed"}'))
 
-    async def _deliver(self, door: Door, name: str, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _deliver(self, door: Door, name: str, scope: Scope, receive: Receive) -> Answer:
         headers = {key: value for key, value in scope["headers"] if key in _READ_HEADERS}
-        body = None
+        body = refusal = None
         try:
             with anyio.move_on_after(self._body_timeout_s):
                 body = await _read_body(headers, receive, self._max_body_bytes)
         except BodyTooLargeError as error:
-            await _answer(send, *refuse(error, name))
-            return
-        if body is None:
-            await _answer(send, 408, (JSON,), b'{"error": "body_incomplete"}')
-        else:
-            await _answer(send, *await door.take(name, headers, body))
+            refusal = refuse(error, name)
+        begun_s = perf_counter()
+        outcome = InternalError.code  # should a bug be met
+        try:
+            answer = refusal or (INCOMPLETE if body is None else await door.take(name, headers, body))
+            outcome = answer.outcome
+        finally:
+            door.note(outcome, perf_counter() - begun_s)
+        return answer
 
 
 def _is_below(path: str, door: str) -> bool:
@@ -113,12 +126,12 @@ async def _read_body(headers: dict[bytes, bytes], receive: Receive, max_bytes: i
     return None
 
 
-async def _answer(send: Send, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
+async def _answer(send: Send, answer: Answer) -> None:
     await send(
         {
             "type": "http.response.start",
-            "status": status,
-            "headers": [*headers, (b"content-length", str(len(body)).encode())],
+            "status": answer.status,
+            "headers": [*answer.headers, (b"content-length", str(len(answer.body)).encode())],
         }
     )
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": answer.body})

@@ -22,7 +22,7 @@ from slack_mcp.core.errors import (
 from slack_mcp.core.ids import ConnectionId
 from slack_mcp.core.model import Connection, Delivery
 from slack_mcp.core.secret import Secret
-from slack_mcp.inbox.receive import Receiver
+from slack_mcp.inbox.receive import Receipt, Receiver, Taken
 from slack_mcp.inbox.verify import SignedRequest, Verifier
 from slack_mcp.protocol.events import EventCallback
 from slack_mcp.simulator import sign
@@ -99,7 +99,7 @@ async def test_a_signed_event_is_journalled_with_its_lane_and_wakes_the_dispatch
     pod = Pod(CONNECTION)
     body = envelope()
     request = pod.sign(body)._replace(retry_num=2, retry_reason="http_timeout")
-    assert await pod.receiver.receive(CONNECTION.connection_id, request) is None
+    assert await pod.receiver.receive(CONNECTION.connection_id, request) == Receipt(Taken.ACCEPTED)
     (delivery,) = pod.journalled
     assert delivery == Delivery(
         connection_id=CONNECTION.connection_id,
@@ -121,17 +121,18 @@ async def test_an_event_that_nobody_has_to_work_on_is_journalled_as_skipped_and_
     assert pod.wakes == 0
 
 
-async def test_a_repeated_event_wakes_nobody() -> None:
+async def test_a_repeated_event_is_told_from_a_new_one_and_wakes_nobody() -> None:
     pod = Pod(CONNECTION)
-    for _ in range(2):
-        await pod.receiver.receive(CONNECTION.connection_id, pod.sign(envelope()))
+    receipts = [await pod.receiver.receive(CONNECTION.connection_id, pod.sign(envelope())) for _ in range(2)]
+    assert receipts == [Receipt(Taken.ACCEPTED), Receipt(Taken.DUPLICATE)]
     assert pod.wakes == 1
 
 
 async def test_a_challenge_is_returned_only_when_it_is_signed() -> None:
     pod = Pod(CONNECTION)
     body = json.dumps({"type": "url_verification", "challenge": "abc"}).encode()
-    assert await pod.receiver.receive(CONNECTION.connection_id, pod.sign(body)) == "abc"
+    receipt = await pod.receiver.receive(CONNECTION.connection_id, pod.sign(body))
+    assert receipt == Receipt(Taken.CHALLENGE, "abc")
     with pytest.raises(SignatureMismatchError):
         await pod.receiver.receive(CONNECTION.connection_id, pod.sign(body, "other"))
     assert pod.journalled == []
@@ -195,11 +196,18 @@ async def test_a_signed_body_that_is_no_envelope_is_malformed(body: bytes) -> No
 
 
 @pytest.mark.parametrize(
-    "body", [{"type": "app_rate_limited", "minute_rate_limited": 1, "team_id": "T1"}, {"type": "something_new"}]
+    ("body", "taken"),
+    [
+        ({"type": "app_rate_limited", "minute_rate_limited": 1, "team_id": "T1"}, Taken.APP_RATE_LIMITED),
+        ({"type": "something_new"}, Taken.ACCEPTED),
+    ],
 )
-async def test_what_is_signed_and_of_no_interest_is_acknowledged_and_not_stored(body: dict[str, Any]) -> None:
+async def test_what_is_signed_and_of_no_interest_is_acknowledged_and_not_stored(
+    body: dict[str, Any], taken: Taken
+) -> None:
     pod = Pod(CONNECTION)
-    assert await pod.receiver.receive(CONNECTION.connection_id, pod.sign(json.dumps(body).encode())) is None
+    receipt = await pod.receiver.receive(CONNECTION.connection_id, pod.sign(json.dumps(body).encode()))
+    assert (receipt.challenge, receipt.outcome) == ("", taken)
     assert (pod.journalled, pod.wakes) == ([], 0)
 
 
@@ -236,7 +244,7 @@ async def test_on_the_shared_address_a_changed_secret_is_re_read() -> None:
 
 async def test_a_workspace_without_a_connection_is_acknowledged_when_the_app_signed() -> None:
     pod = Pod(CONNECTION, shared_secret="app-wide")
-    assert await pod.receiver.receive_shared(pod.sign(envelope(team_id="T9"), "app-wide")) is None
+    assert await pod.receiver.receive_shared(pod.sign(envelope(team_id="T9"), "app-wide")) == Receipt(Taken.NOBODYS)
     assert pod.journalled == []
     with pytest.raises(SignatureMismatchError):
         await pod.receiver.receive_shared(pod.sign(envelope(team_id="T9"), "wrong"))
@@ -251,13 +259,13 @@ async def test_without_the_apps_secret_a_workspace_without_a_connection_is_not_f
 async def test_the_shared_address_answers_the_challenge_of_the_app() -> None:
     pod = Pod(shared_secret="app-wide")
     body = json.dumps({"type": "url_verification", "challenge": "abc"}).encode()
-    assert await pod.receiver.receive_shared(pod.sign(body, "app-wide")) == "abc"
+    assert await pod.receiver.receive_shared(pod.sign(body, "app-wide")) == Receipt(Taken.CHALLENGE, "abc")
 
 
 async def test_what_the_apps_secret_signed_is_for_the_one_connection_of_the_app() -> None:
     other = replace(make_connection("conn_2"), api_app_id="A2")
     pod = Pod(CONNECTION, other, shared_secret="app-wide")
-    assert await pod.receiver.receive_shared(pod.sign(envelope(), "app-wide")) is None
+    assert await pod.receiver.receive_shared(pod.sign(envelope(), "app-wide")) == Receipt(Taken.ACCEPTED)
     assert [each.connection_id for each in pod.journalled] == ["conn_1"]
     assert pod.wakes == 1
 

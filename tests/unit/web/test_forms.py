@@ -39,6 +39,9 @@ class FakeReceiver:
 class NoEvents:
     """Fails the test when a form comes in at the door of the events."""
 
+    def note(self, outcome: str, seconds: float) -> None:
+        raise AssertionError(outcome)
+
     async def take(self, name: str, headers: Mapping[bytes, bytes], body: bytes) -> Any:
         raise AssertionError(name)
 

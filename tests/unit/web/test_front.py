@@ -42,6 +42,10 @@ class FakeIntake:
     def __init__(self) -> None:
         self.commits: list[Future[bool]] = []
         self.refusal: SlackMcpError | None = None
+        self.noted: list[tuple[str, float]] = []
+
+    def note(self, outcome: str, seconds: float) -> None:
+        self.noted.append((outcome, seconds))
 
     def begin(self, *_delivery: object) -> Future[bool]:
         if self.refusal is not None:
@@ -175,3 +179,21 @@ def test_an_answer_says_what_it_has_to_and_when_it_is_the_last() -> None:
     lines = [b"HTTP/1.1 503 Service Unavailable", b"date: today", b"content-type: application/json"]
     assert render_answer(answer, [date], closes=False) == b"\r\n".join([*lines, b"content-length: 2", b"", b"{}"])
     assert b"\r\nconnection: close\r\n" in render_answer(answer, [], closes=True)
+
+
+async def test_each_answer_is_noted_with_its_word_also_when_the_caller_has_left() -> None:
+    line = Line()
+    front = line.connect()
+    for is_new in (True, False):
+        front.data_received(POST)
+        line.intake.commits[-1].set_result(is_new)
+        await anyio.lowlevel.checkpoint()
+    line.intake.refusal = OverloadedError("too much")
+    front.data_received(POST)
+    line.intake.refusal = None
+    front.data_received(POST)
+    front.connection_lost(None)
+    line.intake.commits[-1].set_exception(RuntimeError("a bug"))
+    await anyio.lowlevel.checkpoint()
+    assert [outcome for outcome, _ in line.intake.noted] == ["accepted", "duplicate", "overloaded", "internal_error"]
+    assert all(0 <= seconds < 5 for _, seconds in line.intake.noted)

@@ -1,12 +1,15 @@
 import inspect
 import json
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 
 from slack_mcp.core import errors
 from slack_mcp.core.ids import ConnectionId
+from slack_mcp.inbox.receive import Receipt, Taken
 from slack_mcp.inbox.verify import SignedRequest
+from slack_mcp.ports.metrics import NoteAnswer, ignore_answer
 from slack_mcp.web.intake import Intake
 from slack_mcp.web.problems import STATUS, get_status, render_problem
 from slack_mcp.web.webhook import Webhook
@@ -21,20 +24,21 @@ class FakeReceiver:
 
     def __init__(self) -> None:
         self.received: list[tuple[str | None, SignedRequest]] = []
-        self.challenge: str | None = None
+        self.taken = Taken.ACCEPTED
+        self.challenge = ""
         self.error: errors.SlackMcpError | None = None
 
-    async def receive(self, connection_id: ConnectionId, request: SignedRequest) -> str | None:
+    async def receive(self, connection_id: ConnectionId, request: SignedRequest) -> Receipt:
         return self._take(connection_id, request)
 
-    async def receive_shared(self, request: SignedRequest) -> str | None:
+    async def receive_shared(self, request: SignedRequest) -> Receipt:
         return self._take(None, request)
 
-    def _take(self, connection_id: str | None, request: SignedRequest) -> str | None:
+    def _take(self, connection_id: str | None, request: SignedRequest) -> Receipt:
         self.received.append((connection_id, request))
         if self.error:
             raise self.error
-        return self.challenge
+        return Receipt(self.taken, self.challenge)
 
 
 class Answer:
@@ -64,6 +68,7 @@ async def post(
     headers: dict[str, str] | None = None,
     method: str = "POST",
     is_cut: bool = False,
+    note: NoteAnswer = ignore_answer,
 ) -> Answer:
     messages = iter(
         [
@@ -83,7 +88,7 @@ async def post(
         "headers": [(key.lower().encode(), value.encode("latin-1")) for key, value in (headers or {}).items()],
     }
     answer = Answer()
-    webhook = Webhook(Intake(receiver), rest=rest, max_body_bytes=MAX_BODY)  # type: ignore[arg-type]
+    webhook = Webhook(Intake(receiver, note=note), rest=rest, max_body_bytes=MAX_BODY)  # type: ignore[arg-type]
     await webhook(scope, receive, answer.send)
     return answer
 
@@ -223,3 +228,45 @@ def test_an_error_without_a_row_takes_that_of_its_parent_or_500() -> None:
         pass
 
     assert (get_status(OddError("x")), get_status(StrayError("x"))) == (503, 500)
+
+
+class Noted:
+    """What the door was told of its answers."""
+
+    def __init__(self) -> None:
+        self.outcomes: list[str] = []
+        self.seconds: list[float] = []
+
+    def __call__(self, outcome: str, seconds: float) -> None:
+        self.outcomes.append(outcome)
+        self.seconds.append(seconds)
+
+
+@pytest.mark.parametrize(
+    ("taken", "error", "chunks", "is_cut", "outcome"),
+    [
+        (Taken.ACCEPTED, None, [b"{}"], False, "accepted"),
+        (Taken.DUPLICATE, None, [b"{}"], False, "duplicate"),
+        (Taken.ACCEPTED, errors.SignatureMismatchError(), [b"{}"], False, "signature_mismatch"),
+        (Taken.ACCEPTED, errors.StoreUnavailableError("gone"), [b"{}"], False, "store_unavailable"),
+        (Taken.ACCEPTED, None, [b"x" * (MAX_BODY + 1)], False, "body_too_large"),
+        (Taken.ACCEPTED, None, [b"half"], True, "body_incomplete"),
+        (Taken.ACCEPTED, ValueError("a bug"), [b"{}"], False, "internal_error"),
+    ],
+)
+async def test_every_answer_is_noted_once_with_its_word(
+    taken: Taken, error: Any, chunks: list[bytes], is_cut: bool, outcome: str
+) -> None:
+    receiver, noted = FakeReceiver(), Noted()
+    receiver.taken, receiver.error = taken, error
+    with nullcontext() if outcome != "internal_error" else pytest.raises(ValueError, match="a bug"):
+        await post(receiver, "/slack/events/conn_1", *chunks, is_cut=is_cut, note=noted)
+    assert noted.outcomes == [outcome]
+    assert 0 <= noted.seconds[0] < 5
+
+
+async def test_what_is_no_delivery_is_not_noted() -> None:
+    noted = Noted()
+    await post(FakeReceiver(), "/slack/events/conn_1", method="GET", note=noted)
+    await post(FakeReceiver(), "/elsewhere", note=noted)
+    assert noted.outcomes == []
