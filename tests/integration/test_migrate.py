@@ -36,6 +36,7 @@ ALL = [
     "0008_conversations",
     "0009_replays",
     "0010_pods",
+    "0011_duties",
 ]
 
 SEED_TABLE = """

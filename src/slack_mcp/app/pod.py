@@ -39,6 +39,7 @@ from slack_mcp.core.ids import PodId
 from slack_mcp.core.model import Connection, Delivery
 from slack_mcp.inbox.dispatch import Dispatcher, WorkLimits
 from slack_mcp.inbox.group_commit import CommitLimits, GroupCommit
+from slack_mcp.inbox.leader import Leader
 from slack_mcp.inbox.prune import PRUNE_INTERVAL_S, prune
 from slack_mcp.inbox.receive import Receiver
 from slack_mcp.inbox.repeat import Repeater
@@ -62,6 +63,7 @@ from slack_mcp.settings import Settings
 from slack_mcp.slack.client import open_slack_apis
 from slack_mcp.store.announcements import Listener, SqlNameAnnouncer, Subscribers
 from slack_mcp.store.health import SqlStoreHealth
+from slack_mcp.store.leadership import SqlLeadership
 from slack_mcp.store.lockfile import hold_database
 from slack_mcp.surfaces.handler import SURFACE_EVENTS
 from slack_mcp.surfaces.handler import find_reason_to_skip as find_reason_to_skip_surface
@@ -108,7 +110,7 @@ class Pod:
     state: PodState
     journal: GroupCommit[Delivery, bool]
     dispatcher: Dispatcher
-    pruner: Repeater
+    pruner: Leader
     sweeper: Repeater
     presence: Repeater
     sampler: Sampler
@@ -414,10 +416,12 @@ async def open_pod(settings: Settings, *, figures: Path | None = None) -> AsyncI
             state=state,
             journal=group_commit,
             dispatcher=dispatcher,
-            pruner=Repeater(
+            pruner=Leader(
                 "prune",
                 partial(prune, (*list_deletions(settings, stores), interactivity.prune)),
                 interval_s=PRUNE_INTERVAL_S,
+                leadership=SqlLeadership(database, clock=clock),
+                pod_id=pod_id,
             ),
             sweeper=interactivity.sweeper,
             presence=presence_duty,

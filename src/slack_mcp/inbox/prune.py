@@ -1,4 +1,7 @@
-"""Deleting what has been kept for long enough, in small batches: every pod may, and skips what another one deletes."""
+"""Deleting what has been kept for long enough, in small batches: one pod does it for all.
+
+It does no harm when two do: each skips what the other deletes.
+"""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeAlias

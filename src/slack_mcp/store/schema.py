@@ -132,6 +132,14 @@ lanes = Table(
     sqlite_autoincrement=True,
 )
 
+duties = Table(
+    "slack_duties",
+    metadata,
+    Column("duty", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("lease_until_ms", BigInteger, nullable=False),
+)
+
 turns = Table(
     "slack_turns",
     metadata,
