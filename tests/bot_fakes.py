@@ -12,13 +12,14 @@ from slack_mcp.bot.addressed import Addressed, SkipReason
 from slack_mcp.bot.ask import Asked
 from slack_mcp.bot.handler import BotHandler, Limits, Requests
 from slack_mcp.bot.present import AnswerButtons, Pace
+from slack_mcp.bot.shadow import Shadows
 from slack_mcp.core.errors import LeaseLostError, SlackRefusedError
 from slack_mcp.core.ids import ChannelId, ConnectionId, EventId, PodId, TeamId, Ts, UserId
 from slack_mcp.core.model import Claim, Connection, ConnectionSettings, JournalledEvent, Turn, TurnState
 from slack_mcp.core.secret import Secret
 from slack_mcp.ports.agent import Agent, AgentEvent, AgentFile, AgentRequest, AgentText
 from slack_mcp.ports.attachments import Remember
-from slack_mcp.ports.slack import Observe, SlackIdentity, SlackMessage
+from slack_mcp.ports.slack import Observe, SlackFile, SlackIdentity, SlackMessage
 from slack_mcp.protocol.events import EventCallback
 
 When = Literal["before", "after"]
@@ -148,6 +149,26 @@ class FakeSlack:
         return self.open(connection)
 
     async def fetch_identity(self) -> SlackIdentity:
+        raise NotImplementedError
+
+    async def read(self, method: str, **arguments: Any) -> Mapping[str, Any]:
+        if method == "chat.getPermalink":
+            return {"permalink": f"https://acme.example/{arguments['channel']}/{arguments['message_ts']}"}
+        assert method == "conversations.history"
+        tops = [ts for ts, thread_ts in self.threads.items() if thread_ts is None and ts in self.shown]
+        return {"messages": [{"ts": ts, "metadata": self.metadata[ts]} for ts in tops[::-1]]}
+
+    async def write(self, method: str, **arguments: Any) -> Mapping[str, Any]:
+        assert method == "chat.postMessage"
+        ts = await self.post_message(
+            arguments["channel"], arguments["text"], thread_ts=None, metadata=arguments["metadata"]
+        )
+        return {"ts": ts}
+
+    async def upload(self, upload_url: str, content: bytes) -> None:
+        raise NotImplementedError
+
+    async def download(self, url: str, *, max_bytes: int) -> SlackFile:
         raise NotImplementedError
 
     async def post_message(
@@ -392,7 +413,14 @@ class PlainRequests:
     """Asks what the turn asks, with nothing around it."""
 
     async def build(
-        self, connection: Connection, turn: Turn, message: Mapping[str, Any], *, language: str, is_repeated: bool
+        self,
+        connection: Connection,
+        turn: Turn,
+        message: Mapping[str, Any],
+        *,
+        language: str,
+        is_repeated: bool,
+        is_elsewhere: bool = False,
     ) -> Asked:
         if not turn.question:
             return Asked(request=None)
@@ -482,6 +510,7 @@ def make_handler(
         agents=agents,
         requests=requests or PlainRequests(),
         notes=DeafNotes(),
+        shadows=Shadows(turns=turns, slack=slack),
         limits=limits or FreeLimits(),
         files=files or FakeFiles(),
         titles=NoTitles(),

@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 from configuration_fakes import FakeConnectionStore, FakeSlack
 from identity_fakes import FakeKeyStore
-from operation_fakes import FakeOperations
+from operation_fakes import FakeDeliveries, FakeOperations
 from stepping_clock import SteppingClock
 from tool_fakes import FakeAudit
 from trigger_fakes import FakeTriggers, make_sender, resolve_publicly
@@ -89,6 +89,7 @@ class FakeAdmin:
     audit: FakeAudit
     explainer: "FakeExplainer"
     operations: FakeOperations
+    journal: FakeDeliveries
     open_subscriptions: Callable[[], AbstractAsyncContextManager[Subscriptions]]
 
 
@@ -119,6 +120,7 @@ class Commands:
         self.audit = FakeAudit()
         self.explainer = FakeExplainer()
         self.operations = FakeOperations([])
+        self.journal = FakeDeliveries()
         self.receiver: Callable[[httpx2.Request], httpx2.Response] = lambda _request: httpx2.Response(204)
         self.environ: dict[str, str] = {"DATABASE_URL": ":memory:"}
         self.is_terminal = False
@@ -164,6 +166,7 @@ class Commands:
             audit=self.audit,
             explainer=self.explainer,
             operations=self.operations,
+            journal=self.journal,
             open_subscriptions=self._open_subscriptions,
         )
 

@@ -19,6 +19,7 @@ from slack_mcp.app.server import HttpServer, bind, render_url
 from slack_mcp.bot.addressed import find_reason_to_skip
 from slack_mcp.bot.handler import BotHandler
 from slack_mcp.bot.present import AnswerButtons, Pace
+from slack_mcp.bot.shadow import Shadows
 from slack_mcp.connections.directory import CachedDirectory
 from slack_mcp.core.clock import SystemClock
 from slack_mcp.core.ids import ChannelId, ConnectionId, PodId, TeamId, UserId
@@ -202,6 +203,7 @@ async def _open_pod(name: str, *, database: Database, api_url: str, clock: Movab
             agents=agents,
             requests=PlainRequests(),
             notes=DeafNotes(),
+            shadows=Shadows(turns=turns, slack=slack),
             limits=FreeLimits(),
             files=FakeFiles(),
             titles=NoTitles(),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from slack_mcp.core.ids import ConnectionId, EventId
-from slack_mcp.core.model import EventState, Turn
+from slack_mcp.core.model import Delivery, EventState, Turn
 from slack_mcp.ports.operations import Ending, EventFilter, KeptEvent, PutBack
 
 NOW_MS = 1_700_000_000_000
@@ -72,3 +72,19 @@ class FakeOperations:
     async def discard(self, events: Sequence[KeptEvent], *, detail: str | None) -> Mapping[int, Ending]:
         self.said.append(detail)
         return {each.id: Ending.IN_WORK if each.id in self.refuses else Ending.DISCARDED for each in events}
+
+
+class FakeDeliveries:
+    """Takes each event once."""
+
+    def __init__(self) -> None:
+        self.taken: dict[str, Delivery] = {}
+        self.woken = 0
+
+    async def append(self, deliveries: Sequence[Delivery]) -> Sequence[bool]:
+        new = [each.event_id not in self.taken for each in deliveries]
+        self.taken |= {each.event_id: each for each in deliveries}
+        return new
+
+    async def notify_work(self) -> None:
+        self.woken += 1

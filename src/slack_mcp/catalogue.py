@@ -34,6 +34,7 @@ class Sentence(StrEnum):
         COMMAND_RESET, COMMAND_NOTHING_TO_RESET: the conversation was forgotten, or there was none.
         COMMAND_QUESTION: the root of the thread in which the question of `{person}` is answered.
         COMMAND_NO_QUESTION: `ask` stood alone.
+        SHADOW: the root of the thread in which an operator has the message at `{link}` answered.
         COMMAND_CHANNEL_NOT_ALLOWED: the bot is to be silent here.
         COMMAND_USER_NOT_ALLOWED: the person is not to be answered.
         COMMAND_EXTERNAL_NOT_ALLOWED: another organization would hear the answer.
@@ -95,6 +96,7 @@ class Sentence(StrEnum):
     COMMAND_NOTHING_TO_RESET = "command_nothing_to_reset"
     COMMAND_QUESTION = "command_question"
     COMMAND_NO_QUESTION = "command_no_question"
+    SHADOW = "shadow"
     COMMAND_CHANNEL_NOT_ALLOWED = "command_channel_not_allowed"
     COMMAND_USER_NOT_ALLOWED = "command_user_not_allowed"
     COMMAND_EXTERNAL_NOT_ALLOWED = "command_external_not_allowed"
@@ -205,6 +207,7 @@ CATALOGUE: Final[Mapping[str, Mapping[Sentence, str]]] = MappingProxyType(
                 Sentence.COMMAND_RESET: "Forgotten. What was said here before, I do not remember any more.",
                 Sentence.COMMAND_NOTHING_TO_RESET: "There is nothing to forget: I have answered nothing here yet.",
                 Sentence.COMMAND_QUESTION: "{person} asks: {question}",
+                Sentence.SHADOW: "Replayed here: {link}",
                 Sentence.COMMAND_NO_QUESTION: "Write the question behind it: `{command} ask <question>`.",
                 Sentence.COMMAND_CHANNEL_NOT_ALLOWED: "I do not answer in this channel.",
                 Sentence.COMMAND_USER_NOT_ALLOWED: "I am not set up to answer you.",
@@ -340,6 +343,7 @@ CATALOGUE: Final[Mapping[str, Mapping[Sentence, str]]] = MappingProxyType(
                 Sentence.COMMAND_RESET: "Esquecido. Não me lembro mais do que foi dito aqui antes.",
                 Sentence.COMMAND_NOTHING_TO_RESET: "Não há nada para esquecer: ainda não respondi nada aqui.",
                 Sentence.COMMAND_QUESTION: "{person} pergunta: {question}",
+                Sentence.SHADOW: "Repetido aqui: {link}",
                 Sentence.COMMAND_NO_QUESTION: "Escreva a pergunta depois: `{command} ask <pergunta>`.",
                 Sentence.COMMAND_CHANNEL_NOT_ALLOWED: "Eu não respondo neste canal.",
                 Sentence.COMMAND_USER_NOT_ALLOWED: "Não estou configurado para responder a você.",

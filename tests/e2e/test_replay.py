@@ -134,7 +134,9 @@ async def test_a_question_that_died_is_answered_by_the_present_agent_once(
             assert targets == [("events replay", dead["event_id"], "ok")]
 
 
-async def test_another_answer_takes_the_place_of_the_one_that_stands(tmp_path: Path) -> None:
+async def test_another_answer_is_shown_in_a_shadow_channel_and_then_takes_the_place_of_the_first(
+    tmp_path: Path,
+) -> None:
     with anyio.fail_after(120):
         async with open_story(tmp_path, f"sqlite:{tmp_path}/slack.db", pods=1) as story:
             root = await story.ask("[[chapters]] how does it go?")
@@ -142,6 +144,19 @@ async def test_another_answer_takes_the_place_of_the_one_that_stands(tmp_path: P
             assert len(story.shown(root)) > 1
             (answered,) = [each.event_id for each in events if each.state is EventState.DONE]
             await story.choose(AgentBackend.ECHO)
+
+            standing = story.shown(root)
+            story.workspace.add_channel("C2", "shadow")
+            shadow = ("--connection", "conn_1", "--shadow-channel", "C2")
+            assert (await story.command("events", "replay", answered, *shadow))["counts"] == {"shadowed": 1}
+            await story.wait_until_finished()
+            top, answer = [message for message in story.workspace.channels["C2"].messages.values() if message.bot_id]
+            assert (answer.text, answer.thread_ts) == ("[[chapters]] how does it go?", top.ts)
+            assert root.replace(".", "") in top.text
+            repeated = await story.command("events", "replay", answered, *shadow, code=3)
+            assert repeated["counts"] == {"in_shadow": 1}
+            assert story.shown(root) == standing
+
             done = await story.command("events", "replay", answered, "--again")
             assert done["counts"] == {"asked_again": 1}
             await story.wait_for(root, "[[chapters]] how does it go?")

@@ -9,6 +9,7 @@ from slack_mcp.bot.context_notes import ThreadNotes
 from slack_mcp.bot.handler import BotHandler
 from slack_mcp.bot.limits import SpeakingLimits
 from slack_mcp.bot.present import AnswerButtons, Pace
+from slack_mcp.bot.shadow import Shadows
 from slack_mcp.catalogue import CATALOGUE
 from slack_mcp.core.clock import Clock
 from slack_mcp.core.ids import PodId
@@ -61,6 +62,7 @@ def make_bot(
         agents=agents,
         requests=Questions(contexts=contexts, attachments=attachments),
         notes=ThreadNotes(transcript=transcript, turns=turns),
+        shadows=Shadows(turns=turns, slack=slack),
         limits=SpeakingLimits(buckets=buckets, turns=turns, slack=slack, find_language=languages.find_language),
         files=attachments,
         titles=titles,

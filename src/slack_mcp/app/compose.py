@@ -4,15 +4,17 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 from slack_mcp.app.triggers import open_subscriptions
 from slack_mcp.connections.save import ConnectionSaver
 from slack_mcp.core.clock import Clock, SystemClock
 from slack_mcp.core.errors import SchemaOutdatedError
+from slack_mcp.core.ids import PodId
 from slack_mcp.ports.audit import AdminAuditLog
 from slack_mcp.ports.explain import Explainer
 from slack_mcp.ports.identity import ApiKeyStore
-from slack_mcp.ports.operations import JournalOperations
+from slack_mcp.ports.operations import Deliveries, JournalOperations
 from slack_mcp.ports.slack import IdentityApis
 from slack_mcp.ports.store import ConnectionStore
 from slack_mcp.sealing import KeyRing, Sealer
@@ -25,9 +27,13 @@ from slack_mcp.store.database import Database, open_database
 from slack_mcp.store.explain import SqlExplainer
 from slack_mcp.store.keyfile import get_key_file, load_or_create_key_file
 from slack_mcp.store.migrate import Migrations, load_revision
+from slack_mcp.store.open import open_journal
 from slack_mcp.store.operations import SqlJournalOperations
 from slack_mcp.store.triggers import SqlTriggerStore
 from slack_mcp.triggers.configure import Subscriptions
+
+COMMAND_LINE: Final = PodId("command-line")
+"""Who received what no pod did."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +47,7 @@ class Admin:
     audit: AdminAuditLog
     explainer: Explainer
     operations: JournalOperations
+    journal: Deliveries
     open_subscriptions: Callable[[], AbstractAsyncContextManager[Subscriptions]]
 
 
@@ -123,6 +130,7 @@ async def open_admin(settings: Settings) -> AsyncIterator[Admin]:
             audit=SqlAuditLog(database, clock=clock),
             explainer=SqlExplainer(database, sealer, clock=clock),
             operations=SqlJournalOperations(database, sealer, clock=clock),
+            journal=open_journal(database, sealer, COMMAND_LINE, clock=clock),
             open_subscriptions=partial(
                 open_subscriptions,
                 settings,

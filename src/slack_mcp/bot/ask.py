@@ -37,7 +37,14 @@ class Questions:
         self._attachments = attachments
 
     async def build(
-        self, connection: Connection, turn: Turn, message: Mapping[str, Any], *, language: str, is_repeated: bool
+        self,
+        connection: Connection,
+        turn: Turn,
+        message: Mapping[str, Any],
+        *,
+        language: str,
+        is_repeated: bool,
+        is_elsewhere: bool = False,
     ) -> Asked:
         """Return what the agent is asked.
 
@@ -47,6 +54,7 @@ class Questions:
             message: the same as Slack's event has it.
             language: of what people are told of their files.
             is_repeated: an earlier run may have asked already.
+            is_elsewhere: the answer will stand in another thread, of which the agent knows nothing.
 
         Raises:
             TokenRevokedError: nothing can be fetched any more.
@@ -55,5 +63,7 @@ class Questions:
         """
         attached = tuple(mappings(message.get("files")))
         files = await self._attachments.read(connection, attached, language=language) if attached else NO_FILES
-        request = await self._contexts.build(connection, turn, message, files=files, is_repeated=is_repeated)
+        request = await self._contexts.build(
+            connection, turn, message, files=files, is_repeated=is_repeated, is_elsewhere=is_elsewhere
+        )
         return Asked(request=request, notes=files.notes)

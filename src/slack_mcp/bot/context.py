@@ -74,6 +74,7 @@ class ContextBuilder:
         *,
         files: ReadFiles = NO_FILES,
         is_repeated: bool = False,
+        is_elsewhere: bool = False,
     ) -> AgentRequest | None:
         """Return what the agent is asked, None for a message in which there is nothing to read.
 
@@ -83,6 +84,7 @@ class ContextBuilder:
             message: the same as Slack's event has it.
             files: what could be read of the message's files.
             is_repeated: an earlier run may have asked already.
+            is_elsewhere: an agent that keeps its own history has nothing of this thread, and is told all of it.
 
         Raises:
             StoreUnavailableError: what was said could not be loaded or kept.
@@ -97,7 +99,8 @@ class ContextBuilder:
         viewed = find_viewed_channel(message.get("app_context"))
         if viewed is not None:
             thread = replace(thread, viewed_channel_id=viewed)
-        told = _Told(connection, turn, thread, keeps_history=self._keeps_history(connection))
+        keeps_history = self._keeps_history(connection)
+        told = _Told(connection, turn, thread, keeps_history=keeps_history and not is_elsewhere)
         naming = await find_naming(
             self._names,
             connection,
@@ -111,7 +114,7 @@ class ContextBuilder:
         condensed = await self._summarizer.condense(
             connection,
             turn,
-            [naming.speak(line, as_assistant=not told.is_background) for line in told.lines],
+            [naming.speak(line, as_assistant=not keeps_history) for line in told.lines],
             thread=thread,
             summary=told.summary,
             is_kept=told.keeps_summary,
@@ -134,8 +137,8 @@ class ContextBuilder:
             question=asked.render(marker),
             instructions=self._render_instructions(connection, turn, marker, asked.facts),
             images=files.images,
-            history=() if told.is_background else history,
-            background=history if told.is_background else (),
+            history=() if keeps_history else history,
+            background=history if keeps_history else (),
             generation=thread.generation,
             final_only=connection.settings.final_only,
             is_repeated=is_repeated,
@@ -206,7 +209,6 @@ class _Told:
     Attributes:
         lines: in order, those left out that the summary tells of.
         summary: of what came before them, None when there is none that holds.
-        is_background: whether they are what the agent has not heard, or the whole conversation.
         keeps_summary: whether a summary of them is one of the whole conversation.
     """
 
@@ -221,7 +223,6 @@ class _Told:
         # What was summarized may belong to a conversation that is over.
         is_of_it = len(lines) == len(every) or (bool(lines) and until is not None and lines[0].ts <= until)
         has_answered = any(answer.answer is not None for answer in thread.answers)
-        self.is_background = keeps_history
         self.keeps_summary = not (keeps_history and has_answered)
         self.summary: str | None = None
         if keeps_history:

@@ -12,6 +12,7 @@ from slack_mcp.bot.context_notes import correct
 from slack_mcp.bot.messages import TurnMessages
 from slack_mcp.bot.present import AnswerButtons, Pace, Presenter, StreamRefusals
 from slack_mcp.bot.progress import Progress
+from slack_mcp.bot.shadow import Shadows
 from slack_mcp.bot.trace import Trace
 from slack_mcp.bot.turn import ANSWERED, NO_ANSWER, TurnRun, reopen
 from slack_mcp.core.clock import Clock
@@ -23,7 +24,7 @@ from slack_mcp.core.errors import (
     SlackRefusedError,
     TokenRevokedError,
 )
-from slack_mcp.core.ids import EventId, PodId, UserId
+from slack_mcp.core.ids import ChannelId, EventId, PodId, UserId
 from slack_mcp.core.model import Claim, Connection, EventState, JournalledEvent, Outcome, Turn, TurnState
 from slack_mcp.ports.agent import AgentFile, Agents
 from slack_mcp.ports.attachments import AttachmentDelivery, Remember
@@ -32,6 +33,9 @@ from slack_mcp.ports.slack import SlackApis
 from slack_mcp.ports.store import TurnStore
 from slack_mcp.ports.surfaces import ThreadTitles
 from slack_mcp.protocol.events import EventCallback, parse_envelope, read_event
+from slack_mcp.protocol.shadow import parse_shadow
+
+SAME_MESSAGE: Final = "same_message"
 
 _MS: Final = 1000
 
@@ -52,7 +56,14 @@ class Requests(Protocol):
     """Makes what an agent is asked."""
 
     async def build(
-        self, connection: Connection, turn: Turn, message: Mapping[str, Any], *, language: str, is_repeated: bool
+        self,
+        connection: Connection,
+        turn: Turn,
+        message: Mapping[str, Any],
+        *,
+        language: str,
+        is_repeated: bool,
+        is_elsewhere: bool = False,
     ) -> Asked:
         """Return the request; raises SlackMcpError."""
         ...
@@ -70,13 +81,18 @@ class Notes(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Heard:
-    """A message that is to be answered."""
+    """A message that is to be answered.
+
+    Attributes:
+        origin: where it was asked, when it is answered somewhere else.
+    """
 
     turn: Turn
     event: JournalledEvent
     envelope: EventCallback
     message: Mapping[str, Any]
     claim: Claim
+    origin: Addressed | None = None
 
 
 class BotHandler:
@@ -89,6 +105,7 @@ class BotHandler:
         agents: chooses who answers.
         requests: makes what they are asked.
         notes: remembers what is said.
+        shadows: begins the turns that are answered in another channel.
         limits: who asks too much.
         files: shows the files that an agent made.
         titles: gives a name to a new conversation.
@@ -110,6 +127,7 @@ class BotHandler:
         agents: Agents,
         requests: Requests,
         notes: Notes,
+        shadows: Shadows,
         limits: Limits,
         files: AttachmentDelivery,
         titles: ThreadTitles,
@@ -128,6 +146,7 @@ class BotHandler:
         self._agents = agents
         self._requests = requests
         self._notes = notes
+        self._shadows = shadows
         self._limits = limits
         self._files = files
         self._titles = titles
@@ -212,47 +231,51 @@ class BotHandler:
 
     async def _hear(self, connection: Connection, event: JournalledEvent, claim: Claim) -> _Heard | str:
         """Return the event's turn as the store has it, or the word why it has none."""
-        try:
-            envelope = parse_envelope(event.payload)
-        except MalformedBodyError as error:
-            return error.code
-        if not isinstance(envelope, EventCallback):
-            return SkipReason.EVENT_TYPE
-        corrected = correct(event, envelope, read_event(event.payload), claim)
-        if corrected is None:
-            return SkipReason.DELETED
-        envelope, message = corrected
+        read = _read(event, claim)
+        if isinstance(read, str):
+            return read
+        elsewhere, envelope, message = read
         decision = await decide(connection, envelope, self._turns)
-        if isinstance(decision, Addressed):
-            begun = await self._begin(connection, event, envelope, decision)
-        else:
-            begun = decision
-        await self._notes.hear(connection, envelope, message, decision)
-        if not isinstance(begun, Turn):
+        origin, begun = None, await self._begin(connection, event, envelope, decision, elsewhere)
+        if elsewhere is None:
+            await self._notes.hear(connection, envelope, message, decision)
+        elif isinstance(decision, Addressed):
+            origin = decision
+        if isinstance(begun, str):
             return begun
-        return _Heard(turn=begun, event=event, envelope=envelope, message=message, claim=claim)
+        # Slack sends a mention as app_mention and as message, with two event ids: whoever came first answers.
+        if begun.event_id != event.event_id:
+            return SAME_MESSAGE
+        return _Heard(turn=begun, event=event, envelope=envelope, message=message, claim=claim, origin=origin)
 
     async def _begin(
-        self, connection: Connection, event: JournalledEvent, envelope: EventCallback, addressed: Addressed
+        self,
+        connection: Connection,
+        event: JournalledEvent,
+        envelope: EventCallback,
+        decision: Addressed | SkipReason,
+        elsewhere: ChannelId | None,
     ) -> Turn | str:
-        """Return the question's turn, or the word why it has none."""
-        refusal = await self._limits.admit(connection, addressed, envelope, is_redone=event.redone)
+        """Return the turn of the message, whosever event it is, or the word why it has none."""
+        if not isinstance(decision, Addressed):
+            return decision
+        if elsewhere is not None:
+            return await self._shadows.begin(connection, event, decision, elsewhere)
+        refusal = await self._limits.admit(connection, decision, envelope, is_redone=event.redone)
         if refusal is not None:
             return refusal
-        turn = await self._turns.begin_turn(
+        return await self._turns.begin_turn(
             Turn(
                 connection_id=connection.connection_id,
-                channel_id=addressed.channel_id,
-                message_ts=addressed.message_ts,
-                thread_ts=addressed.thread_ts,
+                channel_id=decision.channel_id,
+                message_ts=decision.message_ts,
+                thread_ts=decision.thread_ts,
                 event_id=event.event_id,
-                user_id=addressed.user_id,
+                user_id=decision.user_id,
                 state=TurnState.STARTED,
-                question=addressed.question,
+                question=decision.question,
             )
         )
-        # Slack sends a mention as app_mention and as message, with two event ids: whoever came first answers.
-        return turn if turn.event_id == event.event_id else "same_message"
 
     async def _make_run(self, connection: Connection, heard: _Heard, *, is_resumed: bool) -> TurnRun:
         turn, event = heard.turn, heard.event
@@ -289,12 +312,18 @@ class BotHandler:
             )
 
         async def make_request(turn: Turn) -> Asked:
-            if not is_resumed:
+            origin = heard.origin
+            if origin is None and not is_resumed:
                 await self._titles.name(connection, turn)
             asked = await self._requests.build(
-                connection, turn, heard.message, language=language, is_repeated=is_resumed
+                connection,
+                turn if origin is None else replace(turn, channel_id=origin.channel_id, thread_ts=origin.thread_ts),
+                heard.message,
+                language=language,
+                is_repeated=is_resumed,
+                is_elsewhere=origin is not None,
             )
-            return _ask_anew(asked, trace.times_asked_again)
+            return _address(asked, turn, trace.times_asked_again)
 
         async def deliver(turn: Turn, files: Sequence[AgentFile], remember: Remember) -> Sequence[str]:
             return await self._files.deliver(
@@ -322,9 +351,29 @@ class BotHandler:
         )
 
 
-def _ask_anew(asked: Asked, times: int) -> Asked:
-    """Return a question that was answered before as one that no agent has heard: it would give the old answer."""
-    if not times or asked.request is None:
+def _read(event: JournalledEvent, claim: Claim) -> tuple[ChannelId | None, EventCallback, Mapping[str, Any]] | str:
+    """Return (where it is to be answered if not in its place, event, message as Slack sent it), or a word why not."""
+    try:
+        elsewhere, body = parse_shadow(event.event_type, event.payload)
+        envelope = parse_envelope(body)
+    except MalformedBodyError as error:
+        return error.code
+    if not isinstance(envelope, EventCallback):
+        return SkipReason.EVENT_TYPE
+    corrected = correct(event, envelope, read_event(body), claim)
+    return SkipReason.DELETED if corrected is None else (elsewhere, *corrected)
+
+
+def _address(asked: Asked, turn: Turn, times: int) -> Asked:
+    """Return the request as one of the thread that is answered in, and that no agent has heard: it might remember.
+
+    Args:
+        asked: the request, with what was said where it was asked.
+        turn: says where the answer will stand.
+        times: how often it was answered before, and is asked once more.
+    """
+    if asked.request is None:
         return asked
-    event_id = EventId(f"{asked.request.event_id}again{times}")
-    return replace(asked, request=replace(asked.request, event_id=event_id))
+    event_id = EventId(f"{turn.event_id}again{times}") if times else turn.event_id
+    request = replace(asked.request, event_id=event_id, channel_id=turn.channel_id, thread_ts=turn.thread_ts)
+    return replace(asked, request=request)

@@ -16,7 +16,7 @@ from slack_mcp.cli.seam import Admin, Seam
 from slack_mcp.cli.story import render_story, tell_story
 from slack_mcp.cli.times import read_time
 from slack_mcp.core.errors import InvalidInputError
-from slack_mcp.core.ids import EventId
+from slack_mcp.core.ids import ChannelId, EventId
 from slack_mcp.core.model import EventState
 from slack_mcp.inbox.operate import Operator, Rules, Verdict
 from slack_mcp.ports.operations import Ending, EventFilter, KeptEvent
@@ -40,6 +40,10 @@ SAID: Final[Mapping[StrEnum, str]] = {
     Verdict.SAME_MESSAGE: "left alone: the message's other event is the one that is answered",
     Verdict.LATELY: "left alone: done again a short while ago (--lately-min 0 has it done once more)",
     Verdict.CHANGED: "left alone: somebody else changed it in this moment",
+    Verdict.SHADOWED: "answered in the shadow channel, if it is for the bot",
+    Verdict.NO_MESSAGE: "left alone: no message",
+    Verdict.UNREADABLE: "left alone: its payload does not open",
+    Verdict.IN_SHADOW: "left alone: it was put into the shadow channel before",
     Ending.DISCARDED: "ended as skipped (discarded)",
     Ending.IN_WORK: "left alone: a pod works on its lane now",
     Ending.CHANGED: "left alone: somebody else changed it in this moment",
@@ -158,11 +162,23 @@ def replay(
     lately_min: Annotated[
         int, typer.Option(help="With --again, leave alone what was done again within so many minutes.", min=0)
     ] = 60,
+    shadow_channel: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CHANNEL_ID",
+            help="Answer in this channel of the workspace, and change nothing where it was asked. Needs --connection.",
+        ),
+    ] = None,
     dry_run: DryRun = False,
     yes: Yes = False,
     json: Json = False,
 ) -> None:
     """Put finished events back to be worked on with the present settings; dead ones, unless others are chosen."""
+    if shadow_channel is not None and (connection_id is None or again):
+        raise InvalidInputError(
+            "--shadow-channel goes with --connection, because a channel is of one workspace, and without --again."
+        )
+    shadow = None if shadow_channel is None else ChannelId(_read_word("--shadow-channel", shadow_channel))
     chosen = _choose(
         event_ids,
         connection_id=connection_id,
@@ -178,10 +194,12 @@ def replay(
     _confirm(seam, "Replay", chosen, yes=yes or dry_run or bool(event_ids))
 
     async def work(admin: Admin, _settings: "Settings") -> list[tuple[KeptEvent, StrEnum]]:
-        operator = Operator(operations=admin.operations, audit=admin.audit, actor=find_actor())
+        operator = _make_operator(admin)
+        if shadow is not None:
+            return await _collect(operator.shadow(chosen, shadow, limit=limit, dry_run=dry_run))
         return await _collect(operator.replay(chosen, rules, limit=limit, dry_run=dry_run))
 
-    _report(seam.run_admin(work), {Verdict.PUT_BACK, Verdict.ASKED_AGAIN}, dry_run=dry_run, json=json)
+    _report(seam.run_admin(work), {each for each in Verdict if each.is_worked_on}, dry_run=dry_run, json=json)
 
 
 @cli.command()
@@ -219,10 +237,14 @@ def discard(
     _confirm(seam, "Discard", chosen, yes=yes or dry_run or bool(event_ids))
 
     async def work(admin: Admin, _settings: "Settings") -> list[tuple[KeptEvent, StrEnum]]:
-        operator = Operator(operations=admin.operations, audit=admin.audit, actor=find_actor())
+        operator = _make_operator(admin)
         return await _collect(operator.discard(chosen, detail=detail, limit=limit, dry_run=dry_run))
 
     _report(seam.run_admin(work), {Ending.DISCARDED}, dry_run=dry_run, json=json)
+
+
+def _make_operator(admin: Admin) -> Operator:
+    return Operator(operations=admin.operations, journal=admin.journal, audit=admin.audit, actor=find_actor())
 
 
 def _choose(

@@ -14,7 +14,7 @@ from slack_mcp.core.model import Access, Connection
 from slack_mcp.ports.audit import AdminAuditLog
 from slack_mcp.ports.explain import Explainer
 from slack_mcp.ports.identity import ApiKeyStore
-from slack_mcp.ports.operations import JournalOperations
+from slack_mcp.ports.operations import Deliveries, JournalOperations
 from slack_mcp.ports.slack import IdentityApis
 from slack_mcp.ports.store import ConnectionStore
 
@@ -65,6 +65,11 @@ class Admin(Protocol):
     @property
     def operations(self) -> JournalOperations:
         """What an operator does with the journal."""
+        ...
+
+    @property
+    def journal(self) -> Deliveries:
+        """What events are written to."""
         ...
 
     @property

@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from slack_mcp.core.ids import ConnectionId
-from slack_mcp.core.model import EventState, Turn, TurnState
+from slack_mcp.core.errors import SealingError
+from slack_mcp.core.ids import ChannelId, ConnectionId
+from slack_mcp.core.model import Delivery, EventState, Turn, TurnState
 from slack_mcp.ports.audit import AuditLog
-from slack_mcp.ports.operations import Ending, EventFilter, JournalOperations, KeptEvent, PutBack
+from slack_mcp.ports.operations import Deliveries, Ending, EventFilter, JournalOperations, KeptEvent, PutBack
+from slack_mcp.protocol.events import MESSAGE_TYPES
+from slack_mcp.protocol.shadow import make_shadow
 
 BATCH: Final = 100
 MAX_TARGET_CHARS: Final = 2_000
@@ -31,11 +34,15 @@ class Verdict(StrEnum):
     SAME_MESSAGE = "same_message"
     LATELY = "replayed_lately"
     CHANGED = "changed"
+    SHADOWED = "shadowed"
+    NO_MESSAGE = "no_message"
+    UNREADABLE = "unreadable"
+    IN_SHADOW = "in_shadow"
 
     @property
     def is_worked_on(self) -> bool:
         """Whether the event is worked on again; otherwise it is left as it is."""
-        return self in {Verdict.PUT_BACK, Verdict.ASKED_AGAIN}
+        return self in {Verdict.PUT_BACK, Verdict.ASKED_AGAIN, Verdict.SHADOWED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +82,15 @@ def judge(event: KeptEvent, turn: Turn | None, rules: Rules, *, now_ms: int) -> 
     return Verdict.LATELY if is_late and event.state is EventState.DONE else agreed
 
 
+def judge_shadow(event: KeptEvent) -> Verdict:
+    """Return what a replay into another channel would do with an event; whether it is for the bot is found out then."""
+    if event.event_type not in MESSAGE_TYPES:
+        return Verdict.NO_MESSAGE
+    if event.state in _UNFINISHED:
+        return Verdict.UNFINISHED
+    return Verdict.SAME_MESSAGE if event.reason == SAME_MESSAGE else Verdict.SHADOWED
+
+
 def _find_own(event: KeptEvent, turn: Turn | None) -> Turn | None:
     """Return the turn, if it is this event that is answered there, and not another one about the same message."""
     return turn if turn is not None and turn.event_id == event.event_id else None
@@ -92,12 +108,14 @@ class Operator:
 
     Args:
         operations: the journal.
+        journal: takes what is made for another channel.
         audit: every batch is in it before anything is changed.
         actor: who does it.
     """
 
-    def __init__(self, *, operations: JournalOperations, audit: AuditLog, actor: str) -> None:
+    def __init__(self, *, operations: JournalOperations, journal: Deliveries, audit: AuditLog, actor: str) -> None:
         self._operations = operations
+        self._journal = journal
         self._audit = audit
         self._actor = actor
 
@@ -121,6 +139,19 @@ class Operator:
             verdicts = {each.id: judge(each, turns.get(each.id), rules, now_ms=now_ms) for each in batch}
             if not dry_run:
                 verdicts |= await self._put_back(batch, turns, verdicts)
+            yield [(each, verdicts[each.id]) for each in batch]
+
+    async def shadow(
+        self, chosen: EventFilter, channel_id: ChannelId, *, limit: int | None = None, dry_run: bool = False
+    ) -> AsyncGenerator[Sequence[tuple[KeptEvent, Verdict]], None]:
+        """Have messages answered in another channel of their workspace; yields as `replay` does.
+
+        Nothing changes where they were asked. What was put there before is left alone.
+        """
+        async for batch in self._walk(chosen, limit):
+            verdicts = {each.id: judge_shadow(each) for each in batch}
+            if not dry_run:
+                verdicts |= await self._copy([each for each in batch if verdicts[each.id].is_worked_on], channel_id)
             yield [(each, verdicts[each.id]) for each in batch]
 
     async def discard(
@@ -168,6 +199,31 @@ class Operator:
         )
         await self._finish(entries, [each for each in wanted if each.id in done])
         return {each.id: Verdict.CHANGED for each in wanted if each.id not in done}
+
+    async def _copy(self, wanted: Sequence[KeptEvent], channel_id: ChannelId) -> Mapping[int, Verdict]:
+        """Journal what is answered in the channel, and return what came of it."""
+        verdicts = dict.fromkeys((each.id for each in wanted), Verdict.SHADOWED)
+        copies: dict[int, Delivery] = {}
+        for each in wanted:
+            try:
+                payload = await self._operations.load_payload(each.connection_id, each.event_id)
+            except SealingError:
+                payload = None
+            if payload is None:
+                verdicts[each.id] = Verdict.UNREADABLE
+            else:
+                copies[each.id] = make_shadow(
+                    each.connection_id, each.event_id, lane=each.lane, payload=payload, channel_id=channel_id
+                )
+        if copies:
+            entries = await self._begin(
+                "events replay --shadow-channel", [each for each in wanted if each.id in copies]
+            )
+            new = await self._journal.append(list(copies.values()))
+            verdicts |= {number: Verdict.IN_SHADOW for number, is_new in zip(copies, new, strict=True) if not is_new}
+            await self._finish(entries, [each for each in wanted if verdicts[each.id] is Verdict.SHADOWED])
+            await self._journal.notify_work()
+        return verdicts
 
     async def _begin(self, what: str, batch: Sequence[KeptEvent]) -> Mapping[ConnectionId, int]:
         """Write into the audit of each connection what is about to be done."""

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Final, Protocol
 
 from slack_mcp.core.ids import ConnectionId, EventId
-from slack_mcp.core.model import EventState, Turn
+from slack_mcp.core.model import Delivery, EventState, Turn
 
 ASKED_AGAIN: Final = "asked_again"
 """The step in a turn's trace at which its answer was dropped, so that another one takes its place."""
@@ -78,6 +78,18 @@ class Ending(StrEnum):
     DISCARDED = "discarded"
     IN_WORK = "in_work"
     CHANGED = "changed"
+
+
+class Deliveries(Protocol):
+    """Takes events, as `ports.store.Journal` does."""
+
+    async def append(self, deliveries: Sequence[Delivery]) -> Sequence[bool]:
+        """Write the deliveries in one transaction; True for each that is new."""
+        ...
+
+    async def notify_work(self) -> None:
+        """Wake the pods."""
+        ...
 
 
 class JournalOperations(Protocol):

@@ -10,7 +10,8 @@ from slack_mcp.core.errors import MalformedBodyError, SealingError
 from slack_mcp.core.ids import ChannelId, ConnectionId, EventId, Ts
 from slack_mcp.core.model import EventState, Turn
 from slack_mcp.ports.explain import ExplainedEvent, LaneStanding
-from slack_mcp.protocol.events import EventCallback, parse_envelope
+from slack_mcp.protocol.events import EventCallback
+from slack_mcp.protocol.shadow import parse_answered
 from slack_mcp.sealing import Sealer
 from slack_mcp.store.database import Database
 from slack_mcp.store.journal import PAYLOAD
@@ -54,7 +55,7 @@ class SqlExplainer:
 
     async def _explain_row(self, row: Mapping[Any, Any]) -> ExplainedEvent:
         connection_id = ConnectionId(row["connection_id"])
-        event = self._read_event(connection_id, row["payload"])
+        event = self._read_event(connection_id, row["event_type"], row["payload"])
         return ExplainedEvent(
             connection_id=connection_id,
             event_id=EventId(row["event_id"]),
@@ -76,10 +77,10 @@ class SqlExplainer:
             replayed_at_ms=row["replayed_at_ms"],
         )
 
-    def _read_event(self, connection_id: ConnectionId, payload: bytes) -> EventCallback | None:
+    def _read_event(self, connection_id: ConnectionId, event_type: str, payload: bytes) -> EventCallback | None:
         """Return the event of a payload; what nobody can open or read has none."""
         try:
-            envelope = parse_envelope(self._sealer.open_bytes(connection_id, PAYLOAD, payload))
+            envelope = parse_answered(event_type, self._sealer.open_bytes(connection_id, PAYLOAD, payload))
         except (SealingError, MalformedBodyError):
             return None
         return envelope if isinstance(envelope, EventCallback) else None

@@ -15,8 +15,9 @@ from slack_mcp.core.errors import MalformedBodyError, SealingError
 from slack_mcp.core.ids import ChannelId, ConnectionId, EventId, Ts
 from slack_mcp.core.model import EventState, Turn, TurnState
 from slack_mcp.ports.operations import ASKED_AGAIN, DISCARDED, Ending, EventFilter, KeptEvent, PutBack
-from slack_mcp.protocol.events import EventCallback, parse_envelope
+from slack_mcp.protocol.events import EventCallback
 from slack_mcp.protocol.mrkdwn import clean
+from slack_mcp.protocol.shadow import parse_answered
 from slack_mcp.sealing import Sealer
 from slack_mcp.store.announcements import WORK_CHANNEL
 from slack_mcp.store.database import Database
@@ -74,7 +75,7 @@ class SqlJournalOperations:
         """Return the turns of the messages that the events are about, by the events' numbers."""
         places: dict[ConnectionId, dict[int, tuple[ChannelId, Ts]]] = {}
         for event, payload in await self._load_payloads(events):
-            place = self._find_place(event.connection_id, payload)
+            place = self._find_place(event, payload)
             if place is not None:
                 places.setdefault(event.connection_id, {})[event.id] = place
         found: dict[int, Turn] = {}
@@ -156,10 +157,11 @@ class SqlJournalOperations:
             payloads = {row.id: row.payload for row in await database.execute(statement)}
         return [(each, payloads[each.id]) for each in chosen if each.id in payloads]
 
-    def _find_place(self, connection_id: ConnectionId, payload: bytes) -> tuple[ChannelId, Ts] | None:
+    def _find_place(self, event: KeptEvent, payload: bytes) -> tuple[ChannelId, Ts] | None:
         """Return the message that an event is about; what nobody can open or read is about none."""
         try:
-            envelope = parse_envelope(self._sealer.open_bytes(connection_id, PAYLOAD, payload))
+            opened = self._sealer.open_bytes(event.connection_id, PAYLOAD, payload)
+            envelope = parse_answered(event.event_type, opened)
         except (SealingError, MalformedBodyError):
             return None
         if not isinstance(envelope, EventCallback) or envelope.channel_id is None or envelope.ts is None:

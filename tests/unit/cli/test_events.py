@@ -124,6 +124,16 @@ def test_events_are_discarded_with_what_was_said(commands: Commands) -> None:
     assert commands.audit.entries[0].actor.startswith("cli")
 
 
+def test_answers_go_into_a_shadow_channel_of_one_connection(commands: Commands) -> None:
+    commands.operations.events = [make_event(1)]
+    result = commands.run("events", "replay", "--connection", "conn_1", "--shadow-channel", "C9", "--yes")
+    assert (result.exit_code, list(commands.journal.taken)) == (0, ["Ev1:shadow:C9"])
+    assert result.stdout == "1  answered in the shadow channel, if it is for the bot: Ev1\n"
+    assert commands.operations.put == []
+    repeated = commands.run("events", "replay", "Ev1", "--connection", "conn_1", "--shadow-channel", "C9")
+    assert repeated.exit_code == 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -132,6 +142,8 @@ def test_events_are_discarded_with_what_was_said(commands: Commands) -> None:
         (["replay", " ", "--yes"], "EVENT_ID must not be empty"),
         (["list", "--code", ""], "--code must not be empty"),
         (["discard", "--state", "done", "--yes"], "has ended already"),
+        (["replay", "Ev1", "--shadow-channel", "C1"], "--shadow-channel goes with --connection"),
+        (["replay", "Ev1", "--shadow-channel", "C1", "--connection", "c", "--again"], "without --again"),
     ],
 )
 def test_bad_input_says_what_is_wrong(commands: Commands, arguments: list[str], words: str) -> None:

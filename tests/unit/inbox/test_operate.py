@@ -1,14 +1,16 @@
 from contextlib import aclosing
+from dataclasses import replace
 
 import pytest
-from operation_fakes import NOW_MS, FakeOperations, make_event
+from operation_fakes import NOW_MS, FakeDeliveries, FakeOperations, make_event
 from store_samples import make_turn
 from tool_fakes import FakeAudit
 
-from slack_mcp.core.ids import EventId, Ts
+from slack_mcp.core.ids import ChannelId, EventId, Ts
 from slack_mcp.core.model import EventState, Turn, TurnState
 from slack_mcp.inbox.operate import BATCH, Operator, Rules, Verdict, judge
 from slack_mcp.ports.operations import Ending, EventFilter
+from slack_mcp.protocol.shadow import SHADOW, parse_shadow
 
 pytestmark = pytest.mark.anyio
 
@@ -57,8 +59,8 @@ async def test_what_was_done_again_lately_is_left_alone_and_what_died_again_is_n
     assert judge(dead, WHOLE, AGAIN, now_ms=NOW_MS) is Verdict.ASKED_AGAIN
 
 
-def make_operator(journal: FakeOperations, audit: FakeAudit) -> Operator:
-    return Operator(operations=journal, audit=audit, actor="cli:ann")
+def make_operator(journal: FakeOperations, audit: FakeAudit, deliveries: FakeDeliveries | None = None) -> Operator:
+    return Operator(operations=journal, journal=deliveries or FakeDeliveries(), audit=audit, actor="cli:ann")
 
 
 async def test_a_replay_that_was_interrupted_goes_on_when_it_is_started_again() -> None:
@@ -130,3 +132,45 @@ async def test_what_is_discarded_is_in_the_audit_and_what_is_in_work_is_not() ->
     assert [end for _, end in found] == [Ending.DISCARDED, Ending.IN_WORK]
     assert journal.said == ["old"]
     assert [(each.tool, each.target) for each in audit.entries] == [("events discard", "Ev2")]
+
+
+async def test_messages_are_copied_for_another_channel_once_and_everything_else_is_left_alone() -> None:
+    events = [
+        make_event(1, state=EventState.DONE),
+        make_event(2),
+        make_event(3, state=EventState.SKIPPED, reason="same_message"),
+        make_event(4, state=EventState.WAITING),
+        replace(make_event(5), event_type="trigger.delivery"),
+    ]
+    journal, deliveries, audit = FakeOperations(events), FakeDeliveries(), FakeAudit()
+    operator = make_operator(journal, audit, deliveries)
+    channel = ChannelId("CSHADOW")
+    ((planned),) = [batch async for batch in operator.shadow(EventFilter(), channel, dry_run=True)]
+    assert (deliveries.taken, audit.entries) == ({}, [])
+    ((found),) = [batch async for batch in operator.shadow(EventFilter(), channel)]
+    assert found == planned
+    assert [verdict for _, verdict in found] == [
+        Verdict.SHADOWED,
+        Verdict.SHADOWED,
+        Verdict.SAME_MESSAGE,
+        Verdict.UNFINISHED,
+        Verdict.NO_MESSAGE,
+    ]
+    assert list(deliveries.taken) == ["Ev1:shadow:CSHADOW", "Ev2:shadow:CSHADOW"]
+    assert deliveries.woken == 1
+    copy = deliveries.taken["Ev1:shadow:CSHADOW"]
+    assert (copy.lane, copy.event_type) == ("shadow:CSHADOW:C1:1", SHADOW)
+    assert parse_shadow(copy.event_type, copy.payload) == (channel, b"{}")
+    ((again),) = [batch async for batch in operator.shadow(EventFilter(), channel)]
+    assert [verdict for _, verdict in again][:2] == [Verdict.IN_SHADOW] * 2
+    assert [each.target for each in audit.entries] == ["Ev1 Ev2", None]
+    assert journal.put == []
+
+
+async def test_what_nobody_can_open_is_not_copied() -> None:
+    journal, deliveries = FakeOperations([make_event(1)]), FakeDeliveries()
+    journal.payload = None
+    operator = make_operator(journal, FakeAudit(), deliveries)
+    ((found),) = [batch async for batch in operator.shadow(EventFilter(), ChannelId("CSHADOW"))]
+    assert [verdict for _, verdict in found] == [Verdict.UNREADABLE]
+    assert deliveries.taken == {}
