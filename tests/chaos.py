@@ -4,7 +4,7 @@ import itertools
 import json
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Self
@@ -69,22 +69,25 @@ class Slack:
         waits_s = itertools.chain(RETRY_DELAYS_S, itertools.repeat(RETRY_DELAYS_S[-1]))
         headers: dict[str, str] = {}
         for number in itertools.count(1):
-            attempt = await self._post(workspace, body, headers)
-            self.attempts.append(attempt)
-            if attempt.answer == ACCEPTED:
+            if (await self.post(workspace, body, headers)).answer == ACCEPTED:
                 self.accepted.add((str(workspace.connection_id), str(envelope["event_id"])))
                 return
             await anyio.sleep(next(waits_s) * self._time_scale)
             headers = {"X-Slack-Retry-Num": str(number), "X-Slack-Retry-Reason": "http_error"}
 
-    async def _post(self, workspace: Workspace, body: bytes, headers: dict[str, str]) -> Attempt:
+    async def try_once(self, workspace: Workspace, envelope: Json) -> None:
+        """Deliver an event one time, whatever the answer is."""
+        await self.post(workspace, json.dumps(envelope).encode())
+
+    async def post(self, workspace: Workspace, body: bytes, headers: Mapping[str, str] | None = None) -> Attempt:
+        """Return how one attempt ended."""
         at_s, start_s = time.time(), time.monotonic()
         signature = sign(body, workspace.signing_secret, int(at_s))
         url = f"{next(self._urls)}/slack/events/{workspace.connection_id}"
         answer: int | str
         try:
             async with self._http.post(
-                url, data=body, headers={"Content-Type": "application/json", **signature, **headers}
+                url, data=body, headers={"Content-Type": "application/json", **signature, **(headers or {})}
             ) as response:
                 await response.read()
                 answer = response.status
@@ -92,7 +95,9 @@ class Slack:
             answer = "timeout"
         except aiohttp.ClientError:
             answer = "refused"
-        return Attempt(at_s, time.monotonic() - start_s, answer)
+        attempt = Attempt(at_s, time.monotonic() - start_s, answer)
+        self.attempts.append(attempt)
+        return attempt
 
 
 @dataclass(slots=True)

@@ -36,6 +36,12 @@ class Postgres:
         """Start the server again on its data, and return when it takes connections. Not inside an event loop."""
         self._control("-o", f'-h "" -k {self._socket_dir}', "-l", str(self._socket_dir / "log"), "start")
 
+    def list_pids(self) -> list[int]:
+        """Return the processes of the server, the one that starts the others first."""
+        parent = (self._socket_dir / "postmaster.pid").read_text().split()[0]
+        children = subprocess.run(["pgrep", "-P", parent], check=True, capture_output=True, text=True)  # noqa: S603, S607
+        return [int(parent), *map(int, children.stdout.split())]
+
     def _control(self, *arguments: str) -> None:
         command = [self._server.bin_path / "pg_ctl", "-w", "-D", self._socket_dir, *arguments]
         # Its output does not go into a pipe, which the server would keep open.
