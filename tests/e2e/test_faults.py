@@ -1,6 +1,6 @@
 """What surrounds a pod breaks: each delivery has its answer in time, /readyz says what is wrong, and the pod recovers.
 
-docs/faults.md tells the same in words.
+docs/operate.md tells the same in words.
 """
 
 import json
@@ -21,10 +21,13 @@ import httpx2
 import pytest
 from anyio import to_thread
 from chaos import ACCEPTED, TIMEOUT_S, UNAVAILABLE, Slack, make_chatter, render_latencies
+from fake_openai import FakeOpenAi
 from postgres import Postgres
 from processes import Fleet, PodProcess, make_workspace, open_fleet, open_http
 
+from slack_mcp.app.server import bind
 from slack_mcp.simulator import Simulator, Workspace, serve
+from slack_mcp.simulator.server import serve_app
 
 pytestmark = pytest.mark.anyio
 
@@ -265,6 +268,48 @@ async def test_a_poisoned_event_is_given_up_and_stops_nobody_else(postgres_url: 
             rows = await world.fleet.fetch("SELECT event_id, state, reason FROM slack_events WHERE state = 'dead'")
             assert [tuple(row) for row in rows] == [(envelope["event_id"], "dead", "internal_error")]
             assert await world.pod.stop() == 0
+
+
+def list_codes(pod: PodProcess) -> list[str]:
+    return [line["code"] for line in pod.find("event.failed")]
+
+
+async def test_slack_and_an_agent_that_cannot_be_reached_are_waited_for(postgres_url: str, tmp_path: Path) -> None:
+    workspace, model = make_workspace(), FakeOpenAi()
+    simulator = Simulator(workspace, deliver_bot_messages=False)
+    with bind("127.0.0.1", 0) as slack_door, bind("127.0.0.1", 0) as agent_door:
+        slack_port, agent_port = (door.getsockname()[1] for door in (slack_door, agent_door))
+    with anyio.fail_after(90):
+        async with open_fleet(
+            tmp_path,
+            database_url=postgres_url,
+            slack_api_url=f"http://127.0.0.1:{slack_port}/api/",
+            DEFAULT_AGENT="openai",
+            OPENAI_BASE_URL=f"http://127.0.0.1:{agent_port}/v1",
+            OPENAI_MODEL="m",
+            SLACK_MCP_RETRY_BASE_S="0.2",
+        ) as fleet:
+            async with serve(simulator, port=slack_port):
+                await fleet.connect(workspace)
+            (pod,) = await fleet.add()
+            async with Slack.open(fleet.urls, time_scale=1) as slack:
+                posted = workspace.say("U0", "D0", "anybody there?")
+                (envelope,) = posted.envelopes
+                await slack.deliver(workspace, envelope)
+                assert [attempt.answer for attempt in slack.attempts] == [ACCEPTED]
+                await pod.wait_until(lambda: "agent_unavailable" in list_codes(pod))
+                async with serve_app(model.app, port=agent_port):
+                    await pod.wait_until(lambda: "slack_unavailable" in list_codes(pod))
+                    async with open_http() as http:
+                        assert (await http.get(f"{pod.url}/readyz")).status_code == ACCEPTED
+                    async with serve(simulator, port=slack_port):
+                        answer = await simulator.wait_for_answer(
+                            "T1", "D0", posted.message.ts, text="Answer to", is_whole=True
+                        )
+            assert answer.text == "Answer to: anybody there?"
+            assert {line["state"] for line in pod.find("event.failed")} == {"waiting"}
+            assert sum(message.bot_id is not None for message in workspace.thread("D0", posted.message.ts)) == 1
+            assert await pod.stop() == 0
 
 
 async def measure_rss_mb(pod: PodProcess) -> float:
