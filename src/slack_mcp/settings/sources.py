@@ -1,4 +1,4 @@
-"""Where the values come from: the environment, a `.env` file under it, and `NAME_FILE` for secrets."""
+"""Where the values come from: the environment, a `.env` file under it, `NAME_FILE` for secrets, a command for keys."""
 
 import difflib
 import re
@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from dotenv import dotenv_values
+
+from slack_mcp.settings.command import COMMAND, run_command
 
 PREFIX: Final = "SLACK_MCP_"
 FILE: Final = "_FILE"
@@ -31,7 +33,12 @@ class Collected:
 
 
 def collect(
-    environ: Mapping[str, str], *, dotenv: Path | None, names: Collection[str], secret_names: Collection[str]
+    environ: Mapping[str, str],
+    *,
+    dotenv: Path | None,
+    names: Collection[str],
+    secret_names: Collection[str],
+    command_names: Collection[str] = (),
 ) -> Collected:
     """Return the values of the settings that are given. An empty value is as good as none.
 
@@ -40,6 +47,7 @@ def collect(
         dotenv: a `.env` file, which need not exist.
         names: all settings.
         secret_names: those that `NAME_FILE` may give.
+        command_names: those that what `NAME_COMMAND` prints may give.
     """
     problems: list[str] = []
     merged = {**_read_dotenv(dotenv, environ, problems), **environ}
@@ -48,10 +56,10 @@ def collect(
     values = {name: given[name] for name in names if name in given}
     broken = set()
     for name in secret_names:
-        path = given.get(name + FILE)
-        if path is None:
+        sources = [name + suffix for suffix in _list_suffixes(name, command_names) if name + suffix in given]
+        if not sources or sources == [name]:
             continue
-        text, problem = _read_secret(name, path, also_given=name in values)
+        text, problem = _read_only_source(name, sources, given, environ)
         if problem:
             problems.append(problem)
             broken.add(name)
@@ -74,15 +82,37 @@ def _read_dotenv(dotenv: Path | None, environ: Mapping[str, str], problems: list
     except (OSError, UnicodeDecodeError) as error:
         problems.append(f"{dotenv} cannot be read ({type(error).__name__}): mend it, or remove it.")
         return {}
-    # NAME in the environment also hides NAME_FILE in the file, and the other way round: they are one setting.
-    hidden = {name.removesuffix(FILE) for name in environ}
-    return {name: value for name, value in read.items() if value and name.removesuffix(FILE) not in hidden}
+    # NAME in the environment also hides NAME_FILE and NAME_COMMAND in the file, and the other way round: they are one
+    # setting.
+    hidden = {_get_setting(name) for name in environ}
+    return {name: value for name, value in read.items() if value and _get_setting(name) not in hidden}
 
 
-def _read_secret(name: str, path: str, *, also_given: bool) -> tuple[str, str | None]:
+def _get_setting(name: str) -> str:
+    """Return the setting that a variable gives."""
+    return name.removesuffix(FILE).removesuffix(COMMAND)
+
+
+def _list_suffixes(name: str, command_names: Collection[str]) -> tuple[str, ...]:
+    """Return what may stand behind the name of a secret."""
+    return ("", FILE, COMMAND) if name in command_names else ("", FILE)
+
+
+def _read_only_source(
+    name: str, sources: list[str], given: Mapping[str, str], environ: Mapping[str, str]
+) -> tuple[str, str | None]:
+    """Return a secret from the one place that it comes from, and what is wrong."""
+    if len(sources) > 1:
+        both = "both" if len(sources) == 2 else "all"  # noqa: PLR2004 - a word for it
+        return "", f"{' and '.join(sources)} are {both} set: {'remove one' if both == 'both' else 'keep one'}."
+    source = sources[0]
+    if source == name + COMMAND:
+        return run_command(source, given[source], environ)
+    return _read_secret(name, given[source])
+
+
+def _read_secret(name: str, path: str) -> tuple[str, str | None]:
     """Return a secret from its file without the last line break, and what is wrong."""
-    if also_given:
-        return "", f"{name} and {name}{FILE} are both set: remove one."
     try:
         text = Path(path).read_text(encoding="utf-8")
     except OSError as error:

@@ -114,6 +114,14 @@ class Settings(BaseSettings):
         "`id:base64,id:base64`, 32 bytes each; the first seals, all open. Unset: SQLite makes a key file beside the "
         "database, PostgreSQL stores clear text and says so.",
     )
+    encryption_keys_command: str | None = setting(
+        KEYS,
+        "ENCRYPTION_KEYS_COMMAND",
+        None,
+        "Program with arguments that prints what `ENCRYPTION_KEYS` would hold: for a key management service. Run once "
+        "at the start, without a shell, for 10 s at most.",
+        expected="a program with its arguments",
+    )
 
     auth_token: AuthTokenText | None = setting(
         MCP, "AUTH_TOKEN", None, "Shared secret that a caller of `/mcp` may show instead of a Mesh token."
@@ -411,7 +419,13 @@ class Settings(BaseSettings):
         """
         names = {get_name(field): key for key, field in cls.model_fields.items()}
         secret_names = [name for name, key in names.items() if is_secret(cls.model_fields[key])]
-        collected = collect(environ, dotenv=dotenv, names=names, secret_names=secret_names)
+        collected = collect(
+            environ,
+            dotenv=dotenv,
+            names=names,
+            secret_names=secret_names,
+            command_names=[get_name(cls.model_fields["encryption_keys"])],
+        )
         problems = list(collected.problems)
         values: dict[str, Any] = dict(collected.values)
         wrong = {names[name] for name in collected.names}
