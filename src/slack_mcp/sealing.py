@@ -1,9 +1,10 @@
-"""Secrets at rest: AES-256-GCM under a ring of keys, each value bound to its connection and column.
+"""Secrets at rest: AES-256-GCM, each value bound to its connection and column.
 
-A sealed text reads `sealed:v1:<key id>:<base64url of nonce, ciphertext and tag>`; sealed bytes carry the same in a
-short binary header. A value moved to another connection or another column does not open. Without keys
-everything stays clear; a clear value that happens to look sealed is marked as clear, so that every value comes
-back as it went in.
+A sealed text reads `sealed:v1:<key id>:<base64url of nonce, ciphertext and tag>`, the key being one of the ring, or
+`sealed:v2:<key id>:…`, the key being the data key of the value's connection, which itself is kept sealed by the ring:
+without it nothing of the connection opens any more. Sealed bytes carry the same in a short binary header. A value moved
+to another connection or another column does not open. Without keys everything stays clear; a clear value that happens
+to look sealed is marked as clear, so that every value comes back as it went in.
 """
 
 import base64
@@ -25,12 +26,17 @@ KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12  # NIST SP 800-38D, 5.2.1.1: other lengths weaken GCM
 TAG_BYTES: Final = 16
 
+DATA_KEY_ID_CHARS: Final = 16
+
 _FAMILY: Final = "sealed:"
 _SEALED: Final = "sealed:v1:"
+_BY_DATA_KEY: Final = "sealed:v2:"
 _CLEAR: Final = "sealed:clear:"
 _FAMILY_BYTES: Final = b"\x00sl"
 _SEALED_BYTES: Final = b"\x00sl\x01"
+_BY_DATA_KEY_BYTES: Final = b"\x00sl\x02"
 _CLEAR_BYTES: Final = b"\x00sl\x00"
+_DATA_KEY: Final = "data_key"
 _DOMAIN: Final = "slack-mcp sealing v1"
 _KEY_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,32}")
 
@@ -102,8 +108,23 @@ class KeyRing:
         return f"KeyRing({', '.join(self._keys)})"
 
 
+class DataKey:
+    """The key of one connection's values. Its `repr` shows its id only."""
+
+    __slots__ = ("cipher", "key_id", "sealed_bytes", "sealed_text")
+
+    def __init__(self, key_id: str, key: bytes) -> None:
+        self.key_id = key_id
+        self.cipher = AESGCM(key)
+        self.sealed_text = f"{_BY_DATA_KEY}{key_id}:"
+        self.sealed_bytes = _BY_DATA_KEY_BYTES + bytes([len(key_id)]) + key_id.encode()
+
+    def __repr__(self) -> str:
+        return f"DataKey({self.key_id})"
+
+
 class Sealer:
-    """Seals and opens values.
+    """Seals and opens with the ring alone; `for_connection` adds a connection's data key.
 
     Args:
         ring: the keys; None leaves new values clear.
@@ -127,16 +148,49 @@ class Sealer:
         """Whether new values are sealed."""
         return self._active is not None
 
+    @property
+    def key_ids(self) -> Sequence[str]:
+        """The ids of the ring's keys, the sealing key's first; none without a ring."""
+        return () if self._ring is None else self._ring.key_ids
+
     def derive_keys(self, purpose: str) -> Sequence[bytes]:
         """Return what `KeyRing.derive` does; none where nothing is sealed."""
         return [] if self._ring is None else self._ring.derive(purpose)
+
+    def for_connection(
+        self, connection_id: ConnectionId, data_key: DataKey | None, *, problem: SealingError | None = None
+    ) -> "ConnectionSealer":
+        """Return what seals and opens the values of one connection; without a data key it is the ring that seals.
+
+        Args:
+            connection_id: whose values.
+            data_key: the connection's key, if it has one.
+            problem: why the data key that it has cannot be used.
+        """
+        return ConnectionSealer(self, connection_id, data_key, problem)
+
+    def make_data_key(self, connection_id: ConnectionId) -> tuple[DataKey, str]:
+        """Return a new random data key, and the same sealed by the ring as it is stored."""
+        key_id, key = secrets.token_hex(DATA_KEY_ID_CHARS // 2), secrets.token_bytes(KEY_BYTES)
+        # Bound to its id as well: a key that is stored under another id does not open.
+        sealed = self.seal(connection_id, f"{_DATA_KEY}:{key_id}", base64.b64encode(key).decode())
+        return DataKey(key_id, key), sealed
+
+    def open_data_key(self, connection_id: ConnectionId, key_id: str, stored: str) -> DataKey:
+        """Return a data key as it was stored; raises SealingError."""
+        clear = self.open(connection_id, f"{_DATA_KEY}:{key_id}", stored)
+        return DataKey(key_id, base64.b64decode(clear))
+
+    def reseal_data_key(self, connection_id: ConnectionId, key_id: str, stored: str) -> str:
+        """Return a stored data key sealed by the key that seals now; raises SealingError."""
+        column = f"{_DATA_KEY}:{key_id}"
+        return self.seal(connection_id, column, self.open(connection_id, column, stored))
 
     def seal(self, connection_id: ConnectionId, column: str, clear: str) -> str:
         """Return the text to store."""
         if self._active is None:
             return _CLEAR + clear if clear.startswith(_FAMILY) else clear
-        sealed = _encrypt(self._active, connection_id, column, clear.encode("utf-8", "surrogatepass"))
-        return self._sealed_text + base64.urlsafe_b64encode(sealed).decode()
+        return _seal_text(self._active, self._sealed_text, _bind(connection_id, column), clear)
 
     def open(self, connection_id: ConnectionId, column: str, stored: str) -> str:
         """Return the clear text of a stored one; what is not sealed comes back as it is.
@@ -148,34 +202,18 @@ class Sealer:
             return stored
         if stored.startswith(_CLEAR):
             return stored.removeprefix(_CLEAR)
+        if stored.startswith(_BY_DATA_KEY):
+            raise _miss_data_key(column)
         if not stored.startswith(_SEALED):
             return stored
-        key_id, _, encoded = stored.removeprefix(_SEALED).partition(":")
-        try:
-            # Without validation base64 would skip foreign characters, and a changed text would still open.
-            sealed = base64.b64decode(encoded, altchars=b"-_", validate=True)
-        except (binascii.Error, ValueError):
-            raise _refuse(key_id, column) from None
+        key_id, sealed = _read_text(stored, _SEALED, column)
         return self._decrypt(connection_id, column, key_id, sealed).decode("utf-8", "surrogatepass")
 
     def seal_bytes(self, connection_id: ConnectionId, column: str, clear: bytes) -> bytes:
         """Return the bytes to store."""
         if self._active is None:
             return _CLEAR_BYTES + clear if clear.startswith(_FAMILY_BYTES) else clear
-        return self._sealed_bytes + _encrypt(self._active, connection_id, column, clear)
-
-    def seal_all_bytes(self, column: str, clears: Sequence[tuple[ConnectionId, bytes]]) -> list[bytes]:
-        """Return what `seal_bytes` does for each; what they have in common is done once, the nonces drawn in one go."""
-        if self._active is None:
-            return [self.seal_bytes(connection_id, column, clear) for connection_id, clear in clears]
-        encrypt, header = self._active.encrypt, self._sealed_bytes
-        bound = {connection_id: _bind(connection_id, column) for connection_id in {each for each, _ in clears}}
-        chance = secrets.token_bytes(NONCE_BYTES * len(clears))
-        nonces = (chance[start : start + NONCE_BYTES] for start in range(0, len(chance), NONCE_BYTES))
-        return [
-            b"%b%b%b" % (header, nonce, encrypt(nonce, clear, bound[connection_id]))
-            for nonce, (connection_id, clear) in zip(nonces, clears, strict=True)
-        ]
+        return self._sealed_bytes + _encrypt(self._active, _bind(connection_id, column), clear)
 
     def open_bytes(self, connection_id: ConnectionId, column: str, stored: bytes) -> bytes:
         """Return the clear bytes of stored ones; what is not sealed comes back as it is.
@@ -187,12 +225,16 @@ class Sealer:
             return stored
         if stored.startswith(_CLEAR_BYTES):
             return stored[len(_CLEAR_BYTES) :]
+        if stored.startswith(_BY_DATA_KEY_BYTES):
+            raise _miss_data_key(column)
         if not stored.startswith(_SEALED_BYTES):
             return stored
-        start = len(_SEALED_BYTES) + 1
-        end = start + (stored[start - 1] if len(stored) >= start else 0)
-        key_id = stored[start:end].decode("ascii", "replace")
-        return self._decrypt(connection_id, column, key_id, stored[end:])
+        key_id, sealed = _read_bytes(stored)
+        return self._decrypt(connection_id, column, key_id, sealed)
+
+    def get_active(self) -> tuple[AESGCM, bytes] | None:
+        """Return the cipher that seals with the header of what it seals, None without a ring."""
+        return None if self._active is None else (self._active, self._sealed_bytes)
 
     def _decrypt(self, connection_id: ConnectionId, column: str, key_id: str, sealed: bytes) -> bytes:
         """Return the clear bytes of nonce, ciphertext and tag."""
@@ -202,12 +244,110 @@ class Sealer:
                 f"The value in {column} is sealed with {_render_key(key_id)}, which is not on the key ring: add that "
                 "key to ENCRYPTION_KEYS, after the one that seals."
             )
-        if len(sealed) < NONCE_BYTES + TAG_BYTES:
-            raise _refuse(key_id, column)
-        try:
-            return cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _bind(connection_id, column))
-        except InvalidTag:
-            raise _refuse(key_id, column) from None
+        return _decrypt(cipher, _bind(connection_id, column), sealed, key_id=key_id, column=column)
+
+
+class ConnectionSealer:
+    """Seals and opens the values of one connection; made by `Sealer.for_connection`.
+
+    What is sealed under the ring opens whether there is a data key or not. A data key that cannot be used raises
+    SealingError where it would be: nothing is sealed with another key in its place.
+    """
+
+    __slots__ = ("_bound", "_connection_id", "_problem", "_sealer", "data_key")
+
+    def __init__(
+        self, sealer: Sealer, connection_id: ConnectionId, data_key: DataKey | None, problem: SealingError | None
+    ) -> None:
+        self._sealer = sealer
+        self._connection_id = connection_id
+        self._problem = problem
+        self.data_key = data_key
+        self._bound: dict[str, bytes] = {}
+
+    def seal(self, column: str, clear: str) -> str:
+        """Return the text to store."""
+        key = self._get_key()
+        if key is None:
+            return self._sealer.seal(self._connection_id, column, clear)
+        return _seal_text(key.cipher, key.sealed_text, self._bind(column), clear)
+
+    def open(self, column: str, stored: str) -> str:
+        """Return the clear text of a stored one.
+
+        Raises:
+            SealingError: its key was destroyed or is not at hand, or it was changed, or sealed for another place.
+        """
+        if not stored.startswith(_BY_DATA_KEY):
+            return self._sealer.open(self._connection_id, column, stored)
+        key_id, sealed = _read_text(stored, _BY_DATA_KEY, column)
+        return self._decrypt(column, key_id, sealed).decode("utf-8", "surrogatepass")
+
+    def seal_bytes(self, column: str, clear: bytes) -> bytes:
+        """Return the bytes to store."""
+        key = self._get_key()
+        if key is None:
+            return self._sealer.seal_bytes(self._connection_id, column, clear)
+        return key.sealed_bytes + _encrypt(key.cipher, self._bind(column), clear)
+
+    def seal_bytes_with(self, nonce: bytes, column: str, clear: bytes) -> bytes:
+        """Return what `seal_bytes` does, with a nonce that was drawn before and is used for nothing else."""
+        key = self._get_key()
+        if key is not None:
+            return b"%b%b%b" % (key.sealed_bytes, nonce, key.cipher.encrypt(nonce, clear, self._bind(column)))
+        active = self._sealer.get_active()
+        if active is None:
+            return self._sealer.seal_bytes(self._connection_id, column, clear)
+        return b"%b%b%b" % (active[1], nonce, active[0].encrypt(nonce, clear, self._bind(column)))
+
+    def open_bytes(self, column: str, stored: bytes) -> bytes:
+        """Return the clear bytes of stored ones; raises what `open` does."""
+        if not stored.startswith(_BY_DATA_KEY_BYTES):
+            return self._sealer.open_bytes(self._connection_id, column, stored)
+        key_id, sealed = _read_bytes(stored)
+        return self._decrypt(column, key_id, sealed)
+
+    def _decrypt(self, column: str, key_id: str, sealed: bytes) -> bytes:
+        key = self._get_key()
+        if key is None or key.key_id != key_id:
+            raise SealingError(
+                f"The value in {column} is sealed with a data key that its connection does not have any more: it was "
+                "removed or disconnected in Slack since, or the value was moved here.",
+                is_destroyed=True,
+            )
+        return _decrypt(key.cipher, self._bind(column), sealed, key_id=key_id, column=column)
+
+    def _get_key(self) -> DataKey | None:
+        if self._problem is not None:
+            raise SealingError(str(self._problem))
+        return self.data_key
+
+    def _bind(self, column: str) -> bytes:
+        bound = self._bound.get(column)
+        if bound is None:
+            bound = self._bound[column] = _bind(self._connection_id, column)
+        return bound
+
+
+def seal_all_bytes(column: str, clears: Sequence[tuple[ConnectionSealer, bytes]]) -> list[bytes]:
+    """Return what `seal_bytes` does for each; the nonces are drawn in one go."""
+    chance = secrets.token_bytes(NONCE_BYTES * len(clears))
+    nonces = (chance[start : start + NONCE_BYTES] for start in range(0, len(chance), NONCE_BYTES))
+    return [sealer.seal_bytes_with(nonce, column, clear) for nonce, (sealer, clear) in zip(nonces, clears, strict=True)]
+
+
+def find_data_key_id(stored: str | bytes | None) -> str | None:
+    """Return the id of the data key that sealed a value, None when none did."""
+    if isinstance(stored, str):
+        return stored.split(":", 3)[2] if stored.startswith(_BY_DATA_KEY) else None
+    return _read_bytes(stored)[0] if stored is not None and stored.startswith(_BY_DATA_KEY_BYTES) else None
+
+
+def find_ring_key_id(stored: str | bytes) -> str | None:
+    """Return the id of the ring's key that sealed a value, None when none did."""
+    if isinstance(stored, str):
+        return stored.split(":", 3)[2] if stored.startswith(_SEALED) else None
+    return _read_bytes(stored)[0] if stored.startswith(_SEALED_BYTES) else None
 
 
 def looks_sealed_text(stored: str) -> bool:
@@ -238,10 +378,43 @@ def _add_key(keys: dict[str, bytes], entry: str) -> str | None:
     return None
 
 
-def _encrypt(cipher: AESGCM, connection_id: ConnectionId, column: str, clear: bytes) -> bytes:
+def _seal_text(cipher: AESGCM, header: str, bound: bytes, clear: str) -> str:
+    """Return the text to store."""
+    sealed = _encrypt(cipher, bound, clear.encode("utf-8", "surrogatepass"))
+    return header + base64.urlsafe_b64encode(sealed).decode()
+
+
+def _read_text(stored: str, header: str, column: str) -> tuple[str, bytes]:
+    """Return (key id, nonce with ciphertext and tag) of a sealed text."""
+    key_id, _, encoded = stored.removeprefix(header).partition(":")
+    try:
+        # Without validation base64 would skip foreign characters, and a changed text would still open.
+        return key_id, base64.b64decode(encoded, altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        raise _refuse(key_id, column) from None
+
+
+def _read_bytes(stored: bytes) -> tuple[str, bytes]:
+    """Return (key id, nonce with ciphertext and tag) of sealed bytes."""
+    start = len(_SEALED_BYTES) + 1
+    end = start + (stored[start - 1] if len(stored) >= start else 0)
+    return stored[start:end].decode("ascii", "replace"), stored[end:]
+
+
+def _encrypt(cipher: AESGCM, bound: bytes, clear: bytes) -> bytes:
     """Return nonce, ciphertext and tag."""
     nonce = secrets.token_bytes(NONCE_BYTES)
-    return nonce + cipher.encrypt(nonce, clear, _bind(connection_id, column))
+    return nonce + cipher.encrypt(nonce, clear, bound)
+
+
+def _decrypt(cipher: AESGCM, bound: bytes, sealed: bytes, *, key_id: str, column: str) -> bytes:
+    """Return the clear bytes; raises SealingError."""
+    if len(sealed) < NONCE_BYTES + TAG_BYTES:
+        raise _refuse(key_id, column)
+    try:
+        return cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], bound)
+    except InvalidTag:
+        raise _refuse(key_id, column) from None
 
 
 def _bind(connection_id: ConnectionId, column: str) -> bytes:
@@ -260,3 +433,8 @@ def _refuse(key_id: str, column: str) -> SealingError:
 def _render_key(key_id: str) -> str:
     """Return how a key is named in a message; what cannot be an id is not repeated."""
     return f"key {key_id}" if _KEY_ID.fullmatch(key_id) else "an unreadable key id"
+
+
+def _miss_data_key(column: str) -> SealingError:
+    """Return the error for a value of a connection's data key where none was looked for."""
+    return SealingError(f"The value in {column} is sealed with the data key of its connection, which is not at hand.")

@@ -140,7 +140,7 @@ async def test_secrets_are_sealed_in_every_column(store: SqlConnectionStore, dat
     await store.save_connection(make_connection())
     row = await load_row(database)
     for column in SECRET_COLUMNS:
-        assert str(row[column]).startswith("sealed:v1:k1:")
+        assert str(row[column]).startswith("sealed:v2:")
     assert "canary" not in repr(row)
     assert row["system_prompt"] == "Be kind."
 

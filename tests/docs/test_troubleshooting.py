@@ -10,6 +10,7 @@ from doc_pages import ROOT, load_page, load_pages, read_tables
 from slack_mcp.bot.addressed import SkipReason
 from slack_mcp.bot.turn import AGENT_NOT_CONFIGURED, ANSWERED, NOTHING_TO_READ, STOPPED
 from slack_mcp.cli.reasons import DONE, SKIPPED, Reason
+from slack_mcp.connections.revoked import DISCONNECTED, USER_TOKEN_FORGOTTEN
 from slack_mcp.core import errors
 from slack_mcp.core.errors import DeliveryError, SlackMcpError
 from slack_mcp.ports.operations import DISCARDED
@@ -132,7 +133,8 @@ def test_every_word_for_forms_and_surfaces_is_told() -> None:
 
 
 def test_every_way_to_be_done_has_its_line() -> None:
-    assert set(read_codes("Done events")) == {ANSWERED, STOPPED, AGENT_NOT_CONFIGURED, NOTHING_TO_READ, DELIVERED}
+    ways = {ANSWERED, STOPPED, AGENT_NOT_CONFIGURED, NOTHING_TO_READ, DELIVERED, DISCONNECTED, USER_TOKEN_FORGOTTEN}
+    assert set(read_codes("Done events")) == ways
 
 
 @pytest.mark.parametrize(("section", "reasons"), [("Skipped events", SKIPPED), ("Done events", DONE)])

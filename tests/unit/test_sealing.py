@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 
 from slack_mcp.core.errors import SealingError, SettingsError
 from slack_mcp.core.ids import ConnectionId
-from slack_mcp.sealing import NONCE_BYTES, KeyRing, Sealer
+from slack_mcp.sealing import (
+    NONCE_BYTES,
+    ConnectionSealer,
+    DataKey,
+    KeyRing,
+    Sealer,
+    find_data_key_id,
+    find_ring_key_id,
+    seal_all_bytes,
+)
 
 RING = KeyRing({"new": b"n" * 32, "old": b"o" * 32})
 SEALER = Sealer(RING)
@@ -17,6 +26,14 @@ HERE = ConnectionId("conn_a")
 ids = st.text(min_size=1, max_size=20).map(ConnectionId)
 columns = st.text(min_size=1, max_size=20)
 texts = st.text() | st.text().map("sealed:".__add__) | st.text().map("sealed:v1:new:".__add__)
+DATA_KEY = DataKey("d1", b"d" * 32)
+
+
+def of(sealer: Sealer, connection_id: ConnectionId = HERE, key: DataKey | None = DATA_KEY) -> ConnectionSealer:
+    return sealer.for_connection(connection_id, key)
+
+
+makers = st.sampled_from([(SEALER, DATA_KEY), (SEALER, None), (CLEAR, None)])
 blobs = st.binary() | st.binary().map(b"\x00sl".__add__) | st.binary().map(b"\x00sl\x01\x03new".__add__)
 
 
@@ -34,14 +51,102 @@ def test_all_bytes_come_back_as_they_went_in(
     assert sealer.open_bytes(connection_id, column, sealer.seal_bytes(connection_id, column, clear)) == clear
 
 
-@given(column=columns, clears=st.lists(st.tuples(ids, blobs)), sealer=st.sampled_from([SEALER, CLEAR]))
+@given(column=columns, clears=st.lists(st.tuples(ids, blobs)), maker=makers)
 def test_bytes_that_are_sealed_together_come_back_one_by_one(
-    column: str, clears: list[tuple[ConnectionId, bytes]], sealer: Sealer
+    column: str, clears: list[tuple[ConnectionId, bytes]], maker: tuple[Sealer, DataKey | None]
 ) -> None:
-    sealed = sealer.seal_all_bytes(column, clears)
-    opened = [sealer.open_bytes(place, column, each) for (place, _), each in zip(clears, sealed, strict=True)]
+    sealers = [of(maker[0], place, maker[1]) for place, _ in clears]
+    sealed = seal_all_bytes(column, [(sealer, clear) for sealer, (_, clear) in zip(sealers, clears, strict=True)])
+    opened = [sealer.open_bytes(column, each) for sealer, each in zip(sealers, sealed, strict=True)]
     assert opened == [clear for _, clear in clears]
-    assert sealer is CLEAR or len(set(sealed)) == len(sealed)
+    assert maker[0] is CLEAR or len(set(sealed)) == len(sealed)
+
+
+@given(column=columns, text=texts, data=blobs)
+def test_what_a_data_key_seals_comes_back_and_what_the_ring_had_sealed_still_opens(
+    column: str, text: str, data: bytes
+) -> None:
+    sealer = of(SEALER)
+    assert sealer.open(column, sealer.seal(column, text)) == text
+    assert sealer.open_bytes(column, sealer.seal_bytes(column, data)) == data
+    assert sealer.open(column, SEALER.seal(HERE, column, text)) == text
+    assert sealer.open_bytes(column, SEALER.seal_bytes(HERE, column, data)) == data
+
+
+def test_without_its_data_key_a_value_does_not_open() -> None:
+    text, data = of(SEALER).seal("answer", "canary"), of(SEALER).seal_bytes("payload", b"canary")
+    for stranger in (of(SEALER, key=None), of(SEALER, key=DataKey("d2", b"e" * 32)), of(CLEAR, key=None)):
+        with pytest.raises(SealingError) as caught:
+            stranger.open("answer", text)
+        assert caught.value.is_destroyed
+        with pytest.raises(SealingError):
+            stranger.open_bytes("payload", data)
+    for opening in (lambda: SEALER.open(HERE, "answer", text), lambda: SEALER.open_bytes(HERE, "payload", data)):
+        with pytest.raises(SealingError, match="data key"):
+            opening()
+
+
+def test_a_value_of_a_data_key_opens_only_in_its_own_place() -> None:
+    text, data = of(SEALER).seal("answer", "canary"), of(SEALER).seal_bytes("payload", b"canary")
+    with pytest.raises(SealingError) as caught:
+        of(SEALER).open("question", text)
+    assert not caught.value.is_destroyed
+    with pytest.raises(SealingError):
+        of(SEALER, ConnectionId("conn_b")).open("answer", text)
+    with pytest.raises(SealingError):
+        of(SEALER).open_bytes("payload", data[:-1] + bytes([data[-1] ^ 1]))
+
+
+def test_a_data_key_is_stored_sealed_and_opens_under_its_own_id_alone() -> None:
+    key, stored = SEALER.make_data_key(HERE)
+    value = of(SEALER, key=key).seal("answer", "value")
+    assert of(SEALER, key=SEALER.open_data_key(HERE, key.key_id, stored)).open("answer", value) == "value"
+    assert find_ring_key_id(stored) == "new"
+    assert repr(key) == f"DataKey({key.key_id})"
+    with pytest.raises(SealingError):
+        SEALER.open_data_key(HERE, "other", stored)
+    with pytest.raises(SealingError):
+        SEALER.open_data_key(ConnectionId("conn_b"), key.key_id, stored)
+
+
+def test_a_data_key_moves_under_another_key_of_the_ring_and_stays_the_same() -> None:
+    key, stored = Sealer(KeyRing({"old": b"o" * 32})).make_data_key(HERE)
+    moved = SEALER.reseal_data_key(HERE, key.key_id, stored)
+    assert find_ring_key_id(moved) == "new"
+    value = of(SEALER, key=key).seal("answer", "value")
+    assert of(SEALER, key=SEALER.open_data_key(HERE, key.key_id, moved)).open("answer", value) == "value"
+
+
+def test_nothing_is_sealed_with_another_key_in_the_place_of_one_that_cannot_be_used() -> None:
+    broken = SEALER.for_connection(HERE, None, problem=SealingError("its key is not on the ring"))
+    with pytest.raises(SealingError, match="not on the ring"):
+        broken.seal("answer", "value")
+    with pytest.raises(SealingError, match="not on the ring"):
+        broken.open("answer", of(SEALER).seal("answer", "value"))
+    assert broken.open("answer", SEALER.seal(HERE, "answer", "value")) == "value"
+
+
+@pytest.mark.parametrize(
+    "stored", ["sealed:v2:x", "sealed:v2:", "sealed:v2:d1:", "sealed:v2:d1:*", "sealed:v2:d1:QUJD"]
+)
+def test_garbage_that_looks_sealed_by_a_data_key_is_refused(stored: str) -> None:
+    with pytest.raises(SealingError):
+        of(SEALER).open("answer", stored)
+
+
+def test_which_key_sealed_a_value_is_found_without_opening_it() -> None:
+    stored = (of(SEALER).seal("c", "v"), of(SEALER).seal_bytes("c", b"v"), SEALER.seal(HERE, "c", "v"))
+    assert [find_data_key_id(each) for each in stored] == ["d1", "d1", None]
+    assert [find_ring_key_id(each) for each in (*stored, SEALER.seal_bytes(HERE, "c", b"v"), "clear", b"clear")] == [
+        None,
+        None,
+        "new",
+        "new",
+        None,
+        None,
+    ]
+    assert find_data_key_id(None) is None
+    assert find_data_key_id(b"\x00sl\x02") == ""
 
 
 @given(place=st.tuples(ids, columns), other=st.tuples(ids, columns))
@@ -94,7 +199,7 @@ def test_cut_values_are_refused_or_not_sealed_at_all(length: int) -> None:
 
 def test_no_two_of_a_batch_have_the_same_nonce() -> None:
     header = len(b"\x00sl\x01\x03new")
-    sealed = SEALER.seal_all_bytes("payload", [(HERE, b"value")] * 100)
+    sealed = seal_all_bytes("payload", [(of(SEALER, key=None), b"value")] * 100)
     assert len({each[header : header + NONCE_BYTES] for each in sealed}) == 100
 
 

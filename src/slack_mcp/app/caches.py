@@ -4,6 +4,7 @@ from slack_mcp.connections.directory import CachedDirectory
 from slack_mcp.core.model import ConnectionChange
 from slack_mcp.names.resolve import CachedNames
 from slack_mcp.ports.names import NameChange, NameKind
+from slack_mcp.store.data_keys import DataKeyCache
 
 
 class Caches:
@@ -12,14 +13,17 @@ class Caches:
     Args:
         directory: the connections.
         names: the names of channels and people.
+        data_keys: the keys of the connections' values.
     """
 
-    def __init__(self, *, directory: CachedDirectory, names: CachedNames) -> None:
+    def __init__(self, *, directory: CachedDirectory, names: CachedNames, data_keys: DataKeyCache) -> None:
         self._directory = directory
         self._names = names
+        self._data_keys = data_keys
 
     def hear_change(self, change: ConnectionChange) -> None:
         """Drop a connection that was changed, here or elsewhere."""
+        self._data_keys.drop(change.connection_id)
         self._directory.invalidate(change.connection_id, change.version)
 
     def hear_names(self, change: NameChange) -> None:
@@ -30,6 +34,7 @@ class Caches:
 
     def hear_listening(self, is_listening: bool) -> None:
         """Believe nothing while nothing is heard, and no name that was kept before."""
+        self._data_keys.set_listening(is_listening)
         self._directory.set_listening(is_listening)
         if is_listening:
             self._names.clear()

@@ -34,6 +34,7 @@ from slack_mcp.bot.context_notes import may_be_remembered
 from slack_mcp.budget.shared import SharedBudget
 from slack_mcp.connections.configure import Configurator
 from slack_mcp.connections.directory import CachedDirectory
+from slack_mcp.connections.revoked import REVOCATION_EVENTS, RevocationHandler
 from slack_mcp.core.clock import SystemClock
 from slack_mcp.core.ids import PodId
 from slack_mcp.core.model import Connection, Delivery
@@ -62,6 +63,7 @@ from slack_mcp.protocol.events import EventCallback
 from slack_mcp.settings import Settings
 from slack_mcp.slack.client import open_slack_apis
 from slack_mcp.store.announcements import Listener, SqlNameAnnouncer, Subscribers
+from slack_mcp.store.data_keys import get_data_keys
 from slack_mcp.store.health import SqlStoreHealth
 from slack_mcp.store.leadership import SqlLeadership
 from slack_mcp.store.lockfile import hold_database
@@ -174,6 +176,17 @@ async def open_pod(settings: Settings, *, figures: Path | None = None) -> AsyncI
         for name in await migrations(settings, database=database).up():
             _log.info("migration.applied", migration=name)
 
+        hears_of_changes = settings.listen_dsn is not None
+        # Without a listener a change elsewhere shows when the entry's time is over, so that it is a short one.
+        ttl_s = settings.directory_ttl_s if hears_of_changes else min(settings.directory_ttl_s, settings.poll_s)
+        data_keys = get_data_keys(
+            database,
+            sealer,
+            clock=clock,
+            ttl_s=ttl_s,
+            max_entries=settings.directory_max_entries,
+            is_listening=not hears_of_changes,
+        )
         stores = make_stores(database, sealer, pod_id, clock=clock, announce=lambda change: caches.hear_change(change))  # noqa: PLW0108
         journal = WatchedJournal(stores.journal, values)
         describe_build(values, database=database.dialect)
@@ -181,12 +194,10 @@ async def open_pod(settings: Settings, *, figures: Path | None = None) -> AsyncI
         lanes = await journal.take_back()
         if lanes:
             _log.info("journal.taken_back", lanes=lanes)
-        hears_of_changes = settings.listen_dsn is not None
         directory = CachedDirectory(
             store=stores.connections,
             clock=clock,
-            # Without a listener a change elsewhere shows when the entry's time is over, so that it is a short one.
-            ttl_s=settings.directory_ttl_s if hears_of_changes else min(settings.directory_ttl_s, settings.poll_s),
+            ttl_s=ttl_s,
             max_entries=settings.directory_max_entries,
             is_listening=not hears_of_changes,
         )
@@ -203,7 +214,7 @@ async def open_pod(settings: Settings, *, figures: Path | None = None) -> AsyncI
         )
         mesh = MeshTransport(http=await stack.enter_async_context(_open_http(settings)))
         names = CachedNames(slack=slack, clock=clock)
-        caches = Caches(directory=directory, names=names)
+        caches = Caches(directory=directory, names=names, data_keys=data_keys.cache)
         announcer = SqlNameAnnouncer(database, tell=caches.hear_names)
         agents = make_agents(
             settings,
@@ -298,8 +309,15 @@ async def open_pod(settings: Settings, *, figures: Path | None = None) -> AsyncI
                     **surfaces.handlers,
                     **{kind: WatchedTriggers(each, values) for kind, each in triggers.handlers.items()},
                     **dict.fromkeys(NAME_EVENTS, NameFeed(announcer=announcer)),
+                    **dict.fromkeys(
+                        REVOCATION_EVENTS,
+                        RevocationHandler(
+                            directory=directory, store=stores.installations, slack=slack, audit=stores.audit
+                        ),
+                    ),
                 },
             ),
+            types_when_disabled=REVOCATION_EVENTS,
             pod_id=pod_id,
             clock=clock,
             limits=_make_work_limits(settings),
@@ -435,7 +453,7 @@ async def open_pod(settings: Settings, *, figures: Path | None = None) -> AsyncI
 
 def _triage(connection: Connection, event: EventCallback) -> str | None:
     """Return why there is nothing to do for an event, when that is plain at once."""
-    if event.event_type in NAME_EVENTS:
+    if event.event_type in NAME_EVENTS or event.event_type in REVOCATION_EVENTS:
         return None
     if event.event_type in SURFACE_EVENTS:
         return find_reason_to_skip_surface(connection, event)

@@ -28,6 +28,7 @@ from slack_mcp.slack.client import open_slack_apis
 from slack_mcp.store.announcements import SqlNameAnnouncer
 from slack_mcp.store.audit import SqlAuditLog
 from slack_mcp.store.connections import SqlConnectionStore
+from slack_mcp.store.data_keys import get_data_keys
 from slack_mcp.store.database import Database
 from slack_mcp.store.questions import SqlQuestionStore
 from slack_mcp.store.turns import SqlTurnStore
@@ -113,7 +114,7 @@ async def open_local_services(
         )
         await directory.load(connection_id)
         names = CachedNames(slack=slack, clock=clock)
-        caches = Caches(directory=directory, names=names)
+        caches = Caches(directory=directory, names=names, data_keys=get_data_keys(database, sealer).cache)
         audit = SqlAuditLog(database, clock=clock)
         yield (
             Services(

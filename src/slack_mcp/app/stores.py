@@ -17,6 +17,7 @@ from slack_mcp.store.audit import SqlAuditLog
 from slack_mcp.store.buckets import SqlBuckets
 from slack_mcp.store.connections import SqlConnectionStore
 from slack_mcp.store.database import Database
+from slack_mcp.store.installations import SqlInstallationStore
 from slack_mcp.store.open import open_journal
 from slack_mcp.store.pods import SqlPods
 from slack_mcp.store.ratings import SqlRatings
@@ -33,6 +34,7 @@ class Stores:
     """The stores of one pod."""
 
     connections: SqlConnectionStore
+    installations: SqlInstallationStore
     triggers: SqlTriggerStore
     journal: Journal
     turns: SqlTurnStore
@@ -57,6 +59,7 @@ def make_stores(
     """Return the stores; `announce` tells this process of a change to a connection, after its commit."""
     return Stores(
         connections=SqlConnectionStore(database, sealer, clock=clock, announce=announce),
+        installations=SqlInstallationStore(database, sealer, clock=clock, announce=announce),
         triggers=SqlTriggerStore(database, sealer, clock=clock, announce=announce),
         journal=open_journal(database, sealer, pod_id, clock=clock),
         turns=SqlTurnStore(database, sealer, clock=clock),

@@ -194,6 +194,8 @@ class Given:
             model_id=stored.model_id if self.model_id is None else self.model_id,
             system_prompt=stored.system_prompt if self.system_prompt is None else self.system_prompt,
             settings=replace(stored.settings, agent=self.agent or stored.settings.agent),
+            # With a new token it speaks again; what its operator had silenced stays so.
+            disabled=stored.disabled and not (stored.is_disconnected and self.bot_token),
         )
 
 
@@ -330,6 +332,11 @@ def _switch(ctx: typer.Context, connection_id: str, *, disabled: bool) -> None:
     """Save a connection as disabled or enabled, and say so."""
 
     async def work(admin: Admin, connection: Connection) -> None:
+        if connection.is_disconnected and not disabled:
+            raise ConflictError(
+                f"Slack took the tokens of {connection_id} back: `slack-mcp connections add --replace --id "
+                f"{connection_id}` gives it a new one, and enables it."
+            )
         # The operator's word stands above what was found out: nothing but another one changes it.
         said = replace(connection, disabled=disabled, mesh_refused_since_ms=None)
         if said != connection:

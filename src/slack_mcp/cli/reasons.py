@@ -70,9 +70,18 @@ SKIPPED: Final[Mapping[str, Reason]] = MappingProxyType(
         "names_no_news": Reason("A channel or a person changed in what no name depends on.", ""),
         "trigger_removed": Reason("The trigger was removed after the event came.", ""),
         "connection_disabled": Reason(
-            "The connection is disabled: by you, or (`gone` in `connections show`) because Mesh refuses it.",
-            "`slack-mcp connections enable CONNECTION_ID`, or save it in Mesh.",
+            "The connection is disabled: by you, or (`gone` in `connections show`) because Mesh refuses it, or "
+            "(`disconnected`) because Slack took its tokens back.",
+            "`slack-mcp connections enable CONNECTION_ID`, or save it in Mesh; a disconnected one with a new token.",
         ),
+        "data_key_destroyed": Reason(
+            "The connection was removed or disconnected in Slack after the event came, and connected again.", ""
+        ),
+        "token_still_valid": Reason(
+            "Slack told that the app was uninstalled or a token revoked, and takes the stored one: it is a newer one.",
+            "",
+        ),
+        "no_token_of_ours": Reason("Slack told of revoked tokens, and the connection has none of them.", ""),
         "connection_removed": Reason("The connection was removed after the event came.", ""),
         "discarded": Reason(
             "An operator ended it; the line above says what was said about it.",
@@ -99,6 +108,11 @@ DONE: Final[Mapping[str, Reason]] = MappingProxyType(
             "The thread says of each file why.",
         ),
         "delivered": Reason("A trigger's receiver took the event.", ""),
+        "disconnected": Reason(
+            "Slack took the bot's token back; what belonged to the installation is gone.",
+            "Install the app again and save its new token.",
+        ),
+        "user_token_forgotten": Reason("Slack took the user token back.", "Save a new one."),
     }
 )
 

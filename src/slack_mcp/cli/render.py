@@ -62,7 +62,13 @@ def render_policy(policy: ToolPolicy) -> dict[str, Any]:
 
 
 def _render_state(connection: Connection) -> str:
-    """Return `enabled`, `disabled` by the operator, or `gone`: disabled because Mesh refused it for too long."""
+    """Return how a connection stands.
+
+    It is `enabled`, `disabled` by the operator, `gone` because Mesh refused it for too long, or `disconnected` by
+    Slack, which took its tokens back.
+    """
+    if connection.is_disconnected:
+        return "disconnected"
     if connection.is_gone:
         return "gone"
     return "disabled" if connection.disabled else "enabled"

@@ -138,7 +138,8 @@ def _drop_binding(value: Any) -> Any:
 def _build_connection(claims: MeshClaims, state: MeshState, stored: Connection | None) -> Connection:
     """Return the connection as the state wants it; what Mesh does not know of stays as it is stored.
 
-    A connection that its operator disabled stays so; one that was disabled because Mesh refused it is enabled.
+    A connection that its operator disabled stays so; one that was disabled because Mesh refused it, or because Slack
+    took its tokens back, is enabled.
     """
     base = stored or Connection(
         connection_id=claims.connection_id,
@@ -161,7 +162,7 @@ def _build_connection(claims: MeshClaims, state: MeshState, stored: Connection |
         agent_id=state.agent_id,
         system_prompt=state.system_prompt,
         connection_name=state.connection_name,
-        disabled=base.disabled and not base.is_gone,
+        disabled=base.disabled and not base.is_gone and not base.is_disconnected,
         mesh_refused_since_ms=None,
         settings=replace(
             state.apply_to(base.settings),

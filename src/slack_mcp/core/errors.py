@@ -412,10 +412,18 @@ class MigrationFailedError(StoreError):
 
 
 class SealingError(SlackMcpError):
-    """A sealed value cannot be opened: its key is not on the ring, or the value was tampered with or moved."""
+    """A sealed value cannot be opened: its key is not at hand, or the value was tampered with or moved.
+
+    Attributes:
+        is_destroyed: its key was destroyed on purpose, so that it never opens again.
+    """
 
     code = "sealing_error"
     retryable = True  # a key that was forgotten is put back
+
+    def __init__(self, message: str, *, is_destroyed: bool = False) -> None:
+        self.is_destroyed = is_destroyed
+        super().__init__(message)
 
 
 class InternalError(SlackMcpError):

@@ -201,6 +201,9 @@ class Connection:
         mesh_refused_since_ms: since when Mesh refuses all calls with the connection's key, unix milliseconds; None
             while it is not known to, and for one that its operator disabled.
         user_token: of the person for whom the tools may act where Slack takes no bot token (search, unreads).
+        refresh_token: with which the bot token, which expires, is replaced; None for one that does not expire.
+        token_expires_at_s: when the bot token expires, unix seconds.
+        client_id, client_secret: the app's, which Slack asks for when a token is replaced.
         bot_scopes, user_scopes: what the tokens were granted; None when Slack did not say.
         triggers: who is told of its events; read with the connection, and saved on their own.
     """
@@ -231,6 +234,10 @@ class Connection:
     disabled: bool = False
     mesh_refused_since_ms: int | None = None
     user_token: Secret | None = None
+    refresh_token: Secret | None = None
+    token_expires_at_s: float | None = None
+    client_id: str | None = None
+    client_secret: Secret | None = None
     bot_scopes: frozenset[str] | None = None
     user_scopes: frozenset[str] | None = None
     triggers: tuple[Trigger, ...] = ()
@@ -241,6 +248,11 @@ class Connection:
     def is_gone(self) -> bool:
         """Whether it was disabled because Mesh had refused it for too long: the next save there enables it."""
         return self.disabled and self.mesh_refused_since_ms is not None
+
+    @property
+    def is_disconnected(self) -> bool:
+        """Whether Slack took its tokens back: the next save with a new token connects and enables it."""
+        return not self.bot_token
 
 
 class EventState(StrEnum):

@@ -7,7 +7,7 @@ they can take, from a lane that ends, and from a slow poll behind them all.
 
 import random
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -75,7 +75,7 @@ class Dispatcher:
     """One pod's share of the work. `run` works until `stop` is called or it is cancelled.
 
     Args:
-        tell_others: wakes the other pods; called when there is more due than this one can take.
+        types_when_disabled: the events that are worked on although their connection is disabled.
     """
 
     def __init__(
@@ -88,6 +88,7 @@ class Dispatcher:
         clock: Clock,
         limits: WorkLimits | None = None,
         retries: RetryLimits | None = None,
+        types_when_disabled: Collection[str] = (),
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._journal = journal
@@ -97,6 +98,7 @@ class Dispatcher:
         self._clock = clock
         self._limits = limits or WorkLimits()
         self._retries = retries or RetryLimits()
+        self._types_when_disabled = frozenset(types_when_disabled)
         self._chance = chance
         self._held: set[_Held] = set()
         self._settling = GroupCommit(
@@ -283,14 +285,22 @@ class Dispatcher:
             raise
         except SlackMcpError as unreadable:  # a row that cannot be read is its own tenant's trouble
             return self._plan(event, unreadable)
-        if connection.disabled:
-            return Outcome(state=EventState.SKIPPED, reason="connection_disabled")
+        skipped = self._find_reason_to_skip(connection, event)
+        if skipped is not None:
+            return skipped
         if claim.takeovers >= self._retries.max_attempts and event is claim.events[0]:
             error = InternalError(f"{claim.takeovers} pods in a row ended while they worked on it.")
             return await self._fail(connection, event, claim, error)
         if event.unreadable is not None:
             return await self._fail(connection, event, claim, event.unreadable)
         return await self._handle(connection, event, claim)
+
+    def _find_reason_to_skip(self, connection: Connection, event: JournalledEvent) -> Outcome | None:
+        if connection.disabled and event.event_type not in self._types_when_disabled:
+            return Outcome(state=EventState.SKIPPED, reason="connection_disabled")
+        if event.unreadable is not None and event.unreadable.is_destroyed:
+            return Outcome(state=EventState.SKIPPED, reason="data_key_destroyed")
+        return None
 
     async def _handle(self, connection: Connection, event: JournalledEvent, claim: Claim) -> Outcome:
         try:

@@ -192,6 +192,24 @@ class Workspace:
         self.user_tokens[token] = Actor(user_id=user_id, scopes=scopes)
         return self.user_tokens[token]
 
+    def uninstall(self) -> list[Json]:
+        """Take back the app's tokens, as when somebody removes it from the workspace.
+
+        Source: https://docs.slack.dev/reference/events/app_uninstalled.
+        """
+        people = sorted({actor.user_id for actor in self.user_tokens.values()})
+        self.is_revoked = True
+        return [
+            self.wrap({"type": "tokens_revoked", "tokens": {"oauth": people, "bot": [self.install.bot_user_id]}}),
+            self.wrap({"type": "app_uninstalled"}),
+        ]
+
+    def revoke_user_token(self, token: str) -> list[Json]:
+        """Take back the token of one person. Source: https://docs.slack.dev/reference/events/tokens_revoked."""
+        actor = self.user_tokens[token]
+        actor.is_revoked = True
+        return [self.wrap({"type": "tokens_revoked", "tokens": {"oauth": [actor.user_id]}})]
+
     def actor_of_token(self, token: str) -> Actor | None:
         """Return who holds a token of this workspace; None for an unknown one."""
         return self.bot if token == self.bot_token else self.user_tokens.get(token)

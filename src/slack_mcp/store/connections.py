@@ -14,8 +14,9 @@ from slack_mcp.core.errors import SealingError, StoreError
 from slack_mcp.core.ids import ConnectionId, TeamId, UserId
 from slack_mcp.core.model import AgentBackend, Connection, ConnectionChange, ConnectionSettings
 from slack_mcp.core.secret import Secret
-from slack_mcp.sealing import Sealer
+from slack_mcp.sealing import ConnectionSealer, Sealer
 from slack_mcp.store.announcements import announce_change
+from slack_mcp.store.data_keys import destroy_key, get_data_keys, select_with_data_key
 from slack_mcp.store.database import Database
 from slack_mcp.store.schema import (
     answers,
@@ -53,6 +54,8 @@ SECRET_COLUMNS: Final = (
     "mesh_api_key",
     "previous_signing_secret",
     "user_token",
+    "refresh_token",
+    "client_secret",
 )
 SCOPE_COLUMNS: Final = ("bot_scopes", "user_scopes")
 PLAIN_COLUMNS: Final = (
@@ -73,6 +76,8 @@ PLAIN_COLUMNS: Final = (
     "previous_signing_secret_until_s",
     "disabled",
     "mesh_refused_since_ms",
+    "token_expires_at_s",
+    "client_id",
 )
 _MS: Final = 1000
 
@@ -96,7 +101,7 @@ class SqlConnectionStore:
         announce: Callable[[ConnectionChange], None] = lambda _change: None,
     ) -> None:
         self._database = database
-        self._sealer = sealer
+        self._keys = get_data_keys(database, sealer)
         self._clock = clock
         self._announce = announce
 
@@ -107,14 +112,17 @@ class SqlConnectionStore:
             SealingError: its secrets do not open.
             StoreError: its settings cannot be read.
         """
+        changes = self._keys.cache.changes
         async with self._database.reading() as database:
-            statement = select(connections).where(connections.c.connection_id == connection_id)
+            statement = select_with_data_key().where(connections.c.connection_id == connection_id)
             row = (await database.execute(statement)).mappings().one_or_none()
             if row is None:
                 return None
             theirs = select(triggers).where(triggers.c.connection_id == connection_id)
             held = (await database.execute(theirs)).mappings()
-            return replace(self._open(row), triggers=tuple(open_trigger(self._sealer, each) for each in held))
+            sealer = self._keys.open_joined(row)
+            self._keys.remember(connection_id, sealer, changes=changes)
+            return replace(open_row(sealer, row), triggers=tuple(open_trigger(sealer, each) for each in held))
 
     async def load_connection_ids_of_team(self, team_id: TeamId) -> Sequence[tuple[ConnectionId, str | None]]:
         """Return (connection_id, api_app_id or None) of each connection of a workspace, by id."""
@@ -134,12 +142,12 @@ class SqlConnectionStore:
         hide the others.
         """
         async with self._database.reading() as database:
-            statement = select(connections).order_by(connections.c.connection_id)
+            statement = select_with_data_key().order_by(connections.c.connection_id)
             rows = (await database.execute(statement)).mappings().all()
         found = []
         for row in rows:
             try:
-                found.append(self._open(row))
+                found.append(open_row(self._keys.open_joined(row), row))
             except (SealingError, StoreError) as error:
                 _log.error("connection.unreadable", connection_id=row["connection_id"], error=str(error))
         return found
@@ -157,28 +165,41 @@ class SqlConnectionStore:
         The version grows in the database, so that two pods that save at once never make the same one. `configured_at`
         is kept when the connection brings it along, and set to now when it comes without.
         """
-        values = self._render(connection)
-        statement = self._database.insert(connections).values(**values)
-        upsert = statement.on_conflict_do_update(
-            index_elements=[connections.c.connection_id],
-            set_={**values, "version": connections.c.version + 1},
-        ).returning(connections)
         async with self._database.transaction() as database:
+            sealer = await self._keys.make_for_save(database, connection.connection_id)
+            values = render_row(sealer, connection, now_s=self._clock.now_s())
+            upsert = (
+                self._database.insert(connections)
+                .values(**values)
+                .on_conflict_do_update(
+                    index_elements=[connections.c.connection_id],
+                    set_={**values, "version": connections.c.version + 1},
+                )
+                .returning(connections)
+            )
             row = (await database.execute(upsert)).mappings().one()
-            saved = self._open(row)
+            saved = open_row(sealer, row)
             change = ConnectionChange(connection_id=saved.connection_id, version=saved.version)
             await announce_change(database, change)
+        self._keys.cache.drop(connection.connection_id)
         self._announce(change)
         return saved
 
     async def remove_connection(self, connection_id: ConnectionId) -> bool:
-        """Delete the connection with all that is kept for it, and announce it. False when there was none."""
+        """Delete the connection with all that is kept for it, and announce it. False when there was none.
+
+        Its data key goes too: what is left of it in the journal, or anywhere else, does not open any more.
+        """
         change = ConnectionChange(connection_id=connection_id, version=None)
         async with self._database.transaction() as database:
+            # The key first, as whoever saves takes the locks; and once more, if somebody made one meanwhile.
+            await destroy_key(database, connection_id)
             for table in OF_A_CONNECTION:
                 await database.execute(delete(table).where(table.c.connection_id == connection_id))
             result = await database.execute(delete(connections).where(connections.c.connection_id == connection_id))
+            await destroy_key(database, connection_id)
             await announce_change(database, change)
+        self._keys.cache.drop(connection_id)
         self._announce(change)
         return bool(result.rowcount)
 
@@ -239,43 +260,40 @@ class SqlConnectionStore:
     def _now_ms(self) -> int:
         return int(self._clock.now_s() * _MS)
 
-    def _render(self, connection: Connection) -> dict[str, Any]:
-        """Return the row of a connection, without its version."""
-        now = datetime.fromtimestamp(self._clock.now_s(), UTC).isoformat(timespec="microseconds")
-        values: dict[str, Any] = {name: getattr(connection, name) for name in PLAIN_COLUMNS}
-        for name in SECRET_COLUMNS:
-            secret: Secret | None = getattr(connection, name)
-            values[name] = (
-                None if secret is None else self._sealer.seal(connection.connection_id, name, secret.reveal())
-            )
-        for name in SCOPE_COLUMNS:
-            scopes: frozenset[str] | None = getattr(connection, name)
-            values[name] = None if scopes is None else ",".join(sorted(scopes))
-        return values | {
-            "connection_id": connection.connection_id,
-            "settings": msgspec.json.encode(connection.settings).decode(),
-            "configured_at": connection.configured_at or now,
-            "updated_at": now,
-        }
 
-    def _open(self, row: Mapping[Any, Any]) -> Connection:
-        """Return the connection of a row; raises SealingError, StoreError."""
-        connection_id = ConnectionId(row["connection_id"])
-        plain = {name: row[name] for name in PLAIN_COLUMNS}
-        secrets = {
-            name: None if row[name] is None else Secret(self._sealer.open(connection_id, name, row[name]))
-            for name in SECRET_COLUMNS
-        }
-        scopes = {name: _read_scopes(row[name]) for name in SCOPE_COLUMNS}
-        ids = {"team_id": _wrap(TeamId, row["team_id"]), "bot_user_id": _wrap(UserId, row["bot_user_id"])}
-        return Connection(
-            **{**plain, **secrets, **scopes, **ids},
-            connection_id=connection_id,
-            settings=_parse_settings(row["settings"]),
-            version=row["version"],
-            configured_at=row["configured_at"],
-            updated_at=row["updated_at"],
-        )
+def render_row(sealer: ConnectionSealer, connection: Connection, *, now_s: float) -> dict[str, Any]:
+    """Return the row of a connection, without its version."""
+    now = datetime.fromtimestamp(now_s, UTC).isoformat(timespec="microseconds")
+    values: dict[str, Any] = {name: getattr(connection, name) for name in PLAIN_COLUMNS}
+    for name in SECRET_COLUMNS:
+        secret: Secret | None = getattr(connection, name)
+        values[name] = None if secret is None else sealer.seal(name, secret.reveal())
+    for name in SCOPE_COLUMNS:
+        scopes: frozenset[str] | None = getattr(connection, name)
+        values[name] = None if scopes is None else ",".join(sorted(scopes))
+    return values | {
+        "connection_id": connection.connection_id,
+        "settings": msgspec.json.encode(connection.settings).decode(),
+        "configured_at": connection.configured_at or now,
+        "updated_at": now,
+    }
+
+
+def open_row(sealer: ConnectionSealer, row: Mapping[Any, Any]) -> Connection:
+    """Return the connection of a row; raises SealingError, StoreError."""
+    connection_id = ConnectionId(row["connection_id"])
+    plain = {name: row[name] for name in PLAIN_COLUMNS}
+    secrets = {name: None if row[name] is None else Secret(sealer.open(name, row[name])) for name in SECRET_COLUMNS}
+    scopes = {name: _read_scopes(row[name]) for name in SCOPE_COLUMNS}
+    ids = {"team_id": _wrap(TeamId, row["team_id"]), "bot_user_id": _wrap(UserId, row["bot_user_id"])}
+    return Connection(
+        **{**plain, **secrets, **scopes, **ids},
+        connection_id=connection_id,
+        settings=_parse_settings(row["settings"]),
+        version=row["version"],
+        configured_at=row["configured_at"],
+        updated_at=row["updated_at"],
+    )
 
 
 def _read_scopes(text: str | None) -> frozenset[str] | None:

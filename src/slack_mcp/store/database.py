@@ -80,6 +80,7 @@ class Database:
         self._waited_s = 0.0
         self._reader = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._url = url
+        self._shared: dict[object, Any] = {}
         # SQLite has one writer; waiting in line here is fair, waiting inside SQLite is not.
         self._writing = anyio.Lock() if url.dialect == "sqlite" else None
         # A database in memory is one connection, so that reading waits for the writer too.
@@ -89,6 +90,13 @@ class Database:
     def dialect(self) -> Dialect:
         """`postgresql` or `sqlite`."""
         return self._url.dialect
+
+    def share(self, key: object, make: Callable[[], Result]) -> Result:
+        """Return what was made for the key before, else make it: the stores have it in common."""
+        if key not in self._shared:
+            self._shared[key] = make()
+        shared: Result = self._shared[key]
+        return shared
 
     def describe(self) -> str:
         """Return one phrase for logs and errors, without user and password."""

@@ -13,6 +13,7 @@ from slack_mcp.ports.explain import ExplainedEvent, LaneStanding
 from slack_mcp.protocol.events import EventCallback
 from slack_mcp.protocol.shadow import parse_answered
 from slack_mcp.sealing import Sealer
+from slack_mcp.store.data_keys import get_data_keys
 from slack_mcp.store.database import Database
 from slack_mcp.store.journal import PAYLOAD
 from slack_mcp.store.schema import events, lanes, turns
@@ -26,7 +27,7 @@ class SqlExplainer:
 
     def __init__(self, database: Database, sealer: Sealer, *, clock: Clock) -> None:
         self._database = database
-        self._sealer = sealer
+        self._keys = get_data_keys(database, sealer)
         self._turns = SqlTurnStore(database, sealer, clock=clock)
 
     async def explain_event(self, event_id: EventId) -> Sequence[ExplainedEvent]:
@@ -55,7 +56,7 @@ class SqlExplainer:
 
     async def _explain_row(self, row: Mapping[Any, Any]) -> ExplainedEvent:
         connection_id = ConnectionId(row["connection_id"])
-        event = self._read_event(connection_id, row["event_type"], row["payload"])
+        event = await self._read_event(connection_id, row["event_type"], row["payload"])
         return ExplainedEvent(
             connection_id=connection_id,
             event_id=EventId(row["event_id"]),
@@ -77,10 +78,11 @@ class SqlExplainer:
             replayed_at_ms=row["replayed_at_ms"],
         )
 
-    def _read_event(self, connection_id: ConnectionId, event_type: str, payload: bytes) -> EventCallback | None:
+    async def _read_event(self, connection_id: ConnectionId, event_type: str, payload: bytes) -> EventCallback | None:
         """Return the event of a payload; what nobody can open or read has none."""
+        sealer = await self._keys.of(connection_id, payload)
         try:
-            envelope = parse_answered(event_type, self._sealer.open_bytes(connection_id, PAYLOAD, payload))
+            envelope = parse_answered(event_type, sealer.open_bytes(PAYLOAD, payload))
         except (SealingError, MalformedBodyError):
             return None
         return envelope if isinstance(envelope, EventCallback) else None

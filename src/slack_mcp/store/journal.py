@@ -14,7 +14,8 @@ from slack_mcp.core.errors import SealingError
 from slack_mcp.core.ids import ConnectionId, EventId
 from slack_mcp.core.model import Claim, Delivery, EventState, JournalledEvent, Outcome, Settlement
 from slack_mcp.protocol.mrkdwn import clean
-from slack_mcp.sealing import Sealer
+from slack_mcp.sealing import ConnectionSealer, seal_all_bytes
+from slack_mcp.store.data_keys import DataKeys
 
 PAYLOAD: Final = "payload"
 MS: Final = 1000
@@ -26,9 +27,10 @@ def to_ms(seconds: float) -> int:
     return int(seconds * MS)
 
 
-def seal_payloads(sealer: Sealer, deliveries: Sequence[Delivery]) -> list[bytes]:
+async def seal_payloads(keys: DataKeys, deliveries: Sequence[Delivery]) -> list[bytes]:
     """Return the deliveries' bodies as they are stored."""
-    return sealer.seal_all_bytes(PAYLOAD, [(each.connection_id, each.payload) for each in deliveries])
+    sealers = await keys.of_all({each.connection_id for each in deliveries})
+    return seal_all_bytes(PAYLOAD, [(sealers[each.connection_id], each.payload) for each in deliveries])
 
 
 def mark_new(deliveries: Sequence[Delivery], inserted: Iterable[Sequence[Any]]) -> list[bool]:
@@ -47,14 +49,16 @@ def mark_new(deliveries: Sequence[Delivery], inserted: Iterable[Sequence[Any]]) 
     return result
 
 
-def open_event(sealer: Sealer, row: Any, *, connection_id: ConnectionId, lane: str, redone: bool) -> JournalledEvent:
+def open_event(
+    sealer: ConnectionSealer, row: Any, *, connection_id: ConnectionId, lane: str, redone: bool
+) -> JournalledEvent:
     """Return the event of a row with id, event_id, event_type, payload, attempts, received_at_ms and replayed_at_ms.
 
     One that does not open must not keep back the others that were claimed with it.
     """
     payload, unreadable = b"", None
     try:
-        payload = sealer.open_bytes(connection_id, PAYLOAD, row["payload"])
+        payload = sealer.open_bytes(PAYLOAD, row["payload"])
     except SealingError as error:
         unreadable = error
     return JournalledEvent(
@@ -72,11 +76,12 @@ def open_event(sealer: Sealer, row: Any, *, connection_id: ConnectionId, lane: s
     )
 
 
-def collect_claims(sealer: Sealer, rows: Iterable[Any]) -> list[Claim]:
+async def collect_claims(keys: DataKeys, rows: Sequence[Any]) -> list[Claim]:
     """Return claims from rows of lane and event columns, the rows of one lane together and in order.
 
     A lane that was claimed before and still has its row was not finished: its first events may have been worked on.
     """
+    sealers = await keys.of_all((), [(row["connection_id"], row["payload"]) for row in rows])
     events: dict[int, list[JournalledEvent]] = {}
     lanes: dict[int, Any] = {}
     for row in rows:
@@ -86,7 +91,7 @@ def collect_claims(sealer: Sealer, rows: Iterable[Any]) -> list[Claim]:
         if row["id"] is not None:
             found.append(
                 open_event(
-                    sealer,
+                    sealers[row["connection_id"]],
                     row,
                     connection_id=ConnectionId(row["connection_id"]),
                     lane=row["lane"],
@@ -124,22 +129,25 @@ def get_wait_ms(settlement: Settlement) -> int | None:
     return to_ms(outcome.retry_after_s) if outcome.state is EventState.WAITING else None
 
 
-def collect_next(
-    sealer: Sealer, settlements: Sequence[Settlement], held: frozenset[int], rows: Iterable[Any]
+async def collect_next(
+    keys: DataKeys, settlements: Sequence[Settlement], held: frozenset[int], rows: Sequence[Any]
 ) -> list[tuple[JournalledEvent, ...] | None]:
     """Return what `Journal.settle` returns.
 
     Args:
-        sealer: opens the payloads.
+        keys: of the connections whose payloads are opened.
         settlements: what was settled.
         held: the lanes that were still this pod's.
         rows: (lane_id and event columns) of the events that come next.
     """
     claims = {each.claim.lane_id: each.claim for each in settlements}
+    sealers = await keys.of_all((), [(claims[row["lane_id"]].connection_id, row["payload"]) for row in rows])
     following: dict[int, list[JournalledEvent]] = {}
     for row in rows:
         claim = claims[row["lane_id"]]
-        event = open_event(sealer, row, connection_id=claim.connection_id, lane=claim.lane, redone=False)
+        event = open_event(
+            sealers[claim.connection_id], row, connection_id=claim.connection_id, lane=claim.lane, redone=False
+        )
         following.setdefault(claim.lane_id, []).append(event)
     return [
         tuple(following.get(each.claim.lane_id, ())) if each.claim.lane_id in held else None for each in settlements

@@ -11,6 +11,7 @@ from slack_mcp.core.ids import PodId
 from slack_mcp.core.model import Claim, Delivery, JournalBacklog, JournalledEvent, Settlement
 from slack_mcp.sealing import Sealer
 from slack_mcp.store.announcements import WORK_CHANNEL
+from slack_mcp.store.data_keys import get_data_keys
 from slack_mcp.store.database import Database
 from slack_mcp.store.journal import (
     collect_claims,
@@ -173,12 +174,13 @@ class PostgresqlJournal:
 
     def __init__(self, database: Database, sealer: Sealer, pod_id: PodId) -> None:
         self._database = database
-        self._sealer = sealer
+        self._keys = get_data_keys(database, sealer)
         self._pod_id = pod_id
         self._last_tenant = ""
 
     async def append(self, deliveries: Sequence[Delivery]) -> Sequence[bool]:
         """Write the deliveries in one transaction; True for each that is new."""
+        payloads = await seal_payloads(self._keys, deliveries)
         async with self._database.driver() as connection:
             row = await connection.fetchrow(
                 APPEND,
@@ -186,7 +188,7 @@ class PostgresqlJournal:
                 [each.event_id for each in deliveries],
                 [each.lane for each in deliveries],
                 [each.event_type for each in deliveries],
-                seal_payloads(self._sealer, deliveries),
+                payloads,
                 [each.retry_num for each in deliveries],
                 [each.retry_reason for each in deliveries],
                 [each.skip_reason for each in deliveries],
@@ -203,17 +205,19 @@ class PostgresqlJournal:
 
         A connection's cap is kept by each pod for what it sees; pods that claim at the same moment may exceed it.
         """
-        claims: list[Claim] = []
+        claimed: list[Any] = []
+        count = 0
         after, has_wrapped = self._last_tenant, not self._last_tenant
         async with self._database.driver() as connection:
-            while len(claims) < max_lanes:
-                room = max_lanes - len(claims)
+            while count < max_lanes:
+                room = max_lanes - count
                 rows = await connection.fetch(
                     CLAIM, after, room, lanes_per_connection, pod_id, to_ms(lease_s), events_per_lane
                 )
                 lanes = [row for row in rows if row["lane_id"] is not None]
-                claims += collect_claims(self._sealer, lanes)
-                if len(claims) >= max_lanes:
+                claimed += lanes
+                count += len({row["lane_id"] for row in lanes})
+                if count >= max_lanes:
                     after = max(lanes, key=lambda row: row["place"])["connection_id"]
                 elif rows[0]["stopped_at"] is not None:
                     after = rows[0]["stopped_at"]
@@ -223,7 +227,7 @@ class PostgresqlJournal:
                         break
                     has_wrapped = True
         self._last_tenant = after
-        return claims
+        return await collect_claims(self._keys, claimed)
 
     async def renew(self, pod_id: PodId, claims: Sequence[Claim], *, lease_s: float) -> Sequence[Claim]:
         """Extend the leases; returns the claims that are still this pod's."""
@@ -249,7 +253,7 @@ class PostgresqlJournal:
             held = frozenset(row["lane_id"] for row in locked)
             kept = [each for each in settlements if each.claim.lane_id in held]
             rows = await self._settle(connection, kept, lease_s=lease_s, events_per_lane=events_per_lane)
-        return collect_next(self._sealer, settlements, held, rows)
+        return await collect_next(self._keys, settlements, held, rows)
 
     async def _settle(
         self, connection: Any, settlements: Sequence[Settlement], *, lease_s: float, events_per_lane: int

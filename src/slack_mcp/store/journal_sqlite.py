@@ -11,6 +11,7 @@ from slack_mcp.core.clock import Clock
 from slack_mcp.core.ids import PodId
 from slack_mcp.core.model import Claim, Delivery, EventState, JournalBacklog, JournalledEvent, Outcome, Settlement
 from slack_mcp.sealing import Sealer
+from slack_mcp.store.data_keys import get_data_keys
 from slack_mcp.store.database import Database
 from slack_mcp.store.journal import (
     collect_claims,
@@ -109,7 +110,7 @@ class SqliteJournal:
 
     def __init__(self, database: Database, sealer: Sealer, pod_id: PodId, *, clock: Clock) -> None:
         self._database = database
-        self._sealer = sealer
+        self._keys = get_data_keys(database, sealer)
         self._pod_id = pod_id
         self._clock = clock
         self._last_tenant = ""
@@ -117,7 +118,7 @@ class SqliteJournal:
     async def append(self, deliveries: Sequence[Delivery]) -> Sequence[bool]:
         """Write the deliveries in one transaction; True for each that is new."""
         now_ms = self._now_ms()
-        payloads = seal_payloads(self._sealer, deliveries)
+        payloads = await seal_payloads(self._keys, deliveries)
         values = [
             value
             for each, payload in zip(deliveries, payloads, strict=True)
@@ -176,7 +177,7 @@ class SqliteJournal:
             connection.executemany(TAKE, [(pod_id, lease_until_ms, lane_id) for lane_id in lane_ids])
             return [row for lane_id in lane_ids for row in _fetch(connection, CLAIMED, (events_per_lane, lane_id))]
 
-        return collect_claims(self._sealer, await self._database.run_in_sqlite(work))
+        return await collect_claims(self._keys, await self._database.run_in_sqlite(work))
 
     def _find_free(self, connection: Connection, now_ms: int, max_lanes: int, lanes_per_connection: int) -> list[int]:
         """Return due lanes that nobody holds, beginning with the tenant after the one that came last."""
@@ -230,7 +231,7 @@ class SqliteJournal:
                 rows.extend(_end_lane(connection, each, now_ms, lease_s=lease_s, events_per_lane=events_per_lane))
 
         await self._database.run_in_sqlite(work)
-        return collect_next(self._sealer, settlements, frozenset(held), rows)
+        return await collect_next(self._keys, settlements, frozenset(held), rows)
 
     async def take_back(self) -> int:
         """Free the lanes that an earlier process died with; returns how many."""

@@ -18,8 +18,9 @@ from slack_mcp.ports.operations import ASKED_AGAIN, DISCARDED, Ending, EventFilt
 from slack_mcp.protocol.events import EventCallback
 from slack_mcp.protocol.mrkdwn import clean
 from slack_mcp.protocol.shadow import parse_answered
-from slack_mcp.sealing import Sealer
+from slack_mcp.sealing import ConnectionSealer, Sealer
 from slack_mcp.store.announcements import WORK_CHANNEL
+from slack_mcp.store.data_keys import get_data_keys
 from slack_mcp.store.database import Database
 from slack_mcp.store.journal import MAX_DETAIL_CHARS, MS, PAYLOAD
 from slack_mcp.store.schema import UNFINISHED, events, lanes, turns
@@ -41,7 +42,7 @@ class SqlJournalOperations:
 
     def __init__(self, database: Database, sealer: Sealer, *, clock: Clock) -> None:
         self._database = database
-        self._sealer = sealer
+        self._keys = get_data_keys(database, sealer)
         self._clock = clock
         self._turns = SqlTurnStore(database, sealer, clock=clock)
 
@@ -74,8 +75,10 @@ class SqlJournalOperations:
     async def load_turns(self, events: Sequence[KeptEvent]) -> Mapping[int, Turn]:
         """Return the turns of the messages that the events are about, by the events' numbers."""
         places: dict[ConnectionId, dict[int, tuple[ChannelId, Ts]]] = {}
-        for event, payload in await self._load_payloads(events):
-            place = self._find_place(event, payload)
+        payloads = await self._load_payloads(events)
+        sealers = await self._keys.of_all((), [(event.connection_id, payload) for event, payload in payloads])
+        for event, payload in payloads:
+            place = _find_place(sealers[event.connection_id], event, payload)
             if place is not None:
                 places.setdefault(event.connection_id, {})[event.id] = place
         found: dict[int, Turn] = {}
@@ -94,7 +97,9 @@ class SqlJournalOperations:
         )
         async with self._database.reading() as database:
             payload = (await database.execute(statement)).scalar_one_or_none()
-        return None if payload is None else self._sealer.open_bytes(connection_id, PAYLOAD, payload)
+        if payload is None:
+            return None
+        return (await self._keys.of(connection_id, payload)).open_bytes(PAYLOAD, payload)
 
     async def put_back(self, events: Sequence[PutBack]) -> frozenset[int]:
         """Put finished events back into their lanes, in one transaction, and wake the pods."""
@@ -157,16 +162,16 @@ class SqlJournalOperations:
             payloads = {row.id: row.payload for row in await database.execute(statement)}
         return [(each, payloads[each.id]) for each in chosen if each.id in payloads]
 
-    def _find_place(self, event: KeptEvent, payload: bytes) -> tuple[ChannelId, Ts] | None:
-        """Return the message that an event is about; what nobody can open or read is about none."""
-        try:
-            opened = self._sealer.open_bytes(event.connection_id, PAYLOAD, payload)
-            envelope = parse_answered(event.event_type, opened)
-        except (SealingError, MalformedBodyError):
-            return None
-        if not isinstance(envelope, EventCallback) or envelope.channel_id is None or envelope.ts is None:
-            return None
-        return envelope.channel_id, envelope.ts
+
+def _find_place(sealer: ConnectionSealer, event: KeptEvent, payload: bytes) -> tuple[ChannelId, Ts] | None:
+    """Return the message that an event is about; what nobody can open or read is about none."""
+    try:
+        envelope = parse_answered(event.event_type, sealer.open_bytes(PAYLOAD, payload))
+    except (SealingError, MalformedBodyError):
+        return None
+    if not isinstance(envelope, EventCallback) or envelope.channel_id is None or envelope.ts is None:
+        return None
+    return envelope.channel_id, envelope.ts
 
 
 def _list_conditions(chosen: EventFilter) -> Iterator[Any]:

@@ -16,7 +16,8 @@ from slack_mcp.core.clock import Clock
 from slack_mcp.core.errors import SealingError
 from slack_mcp.core.ids import ChannelId, ConnectionId, Ts, UserId
 from slack_mcp.ports.questions import Answer, Question, QuestionState, Recorded
-from slack_mcp.sealing import Sealer
+from slack_mcp.sealing import ConnectionSealer, Sealer
+from slack_mcp.store.data_keys import get_data_keys
 from slack_mcp.store.database import Database
 from slack_mcp.store.schema import answers, questions
 
@@ -43,13 +44,14 @@ class SqlQuestionStore:
 
     def __init__(self, database: Database, sealer: Sealer, *, clock: Clock) -> None:
         self._database = database
-        self._sealer = sealer
+        self._keys = get_data_keys(database, sealer)
         self._clock = clock
 
     async def add_question(self, question: Question) -> Question | None:
         """Insert the question; returns the one that stands when there is one already, else None."""
         content = _Content(text=question.text, options=question.options, has_form=question.has_form)
         now_ms = self._now_ms()
+        sealer = await self._keys.of(question.connection_id)
         statement = (
             self._database.insert(questions)
             .values(
@@ -59,7 +61,7 @@ class SqlQuestionStore:
                 thread_ts=question.thread_ts,
                 message_ts=question.message_ts,
                 asked_by=question.asked_by,
-                content=self._sealer.seal(question.connection_id, _CONTENT, msgspec.json.encode(content).decode()),
+                content=sealer.seal(_CONTENT, msgspec.json.encode(content).decode()),
                 answerers=msgspec.json.encode(question.answerers).decode(),
                 quorum=question.quorum,
                 state=question.state.value,
@@ -206,8 +208,9 @@ class SqlQuestionStore:
         return len(keys)
 
     async def _write_answer(self, database: AsyncConnection, question: Question, answer: Answer) -> None:
+        sealer = await self._keys.of(question.connection_id, session=database)
         values = {
-            "answer": self._sealer.seal(question.connection_id, _ANSWER, answer.answer),
+            "answer": sealer.seal(_ANSWER, answer.answer),
             "answered_at_ms": answer.answered_at_ms,
         }
         statement = self._database.insert(answers).values(
@@ -226,7 +229,9 @@ class SqlQuestionStore:
             .where(answers.c.connection_id == connection_id, answers.c.question_id == question_id)
             .order_by(answers.c.answered_at_ms, answers.c.user_id)
         )
-        return self._open(row, (await database.execute(given)).mappings().all())
+        answered = (await database.execute(given)).mappings().all()
+        stored = (row["content"], *(each["answer"] for each in answered))
+        return _open(await self._keys.of(connection_id, *stored, session=database), row, answered)
 
     async def _load_readable(
         self, database: AsyncConnection, connection_id: ConnectionId, question_id: str
@@ -238,41 +243,42 @@ class SqlQuestionStore:
             _log.error("question.unreadable", connection_id=connection_id, question_id=question_id, error=str(error))
             return None
 
-    def _open(self, row: Mapping[Any, Any], given: Sequence[Mapping[Any, Any]]) -> Question:
-        connection_id = ConnectionId(row["connection_id"])
-        content = msgspec.json.decode(self._sealer.open(connection_id, _CONTENT, row["content"]), type=_Content)
-        return Question(
-            connection_id=connection_id,
-            question_id=row["question_id"],
-            channel_id=ChannelId(row["channel_id"]),
-            thread_ts=None if row["thread_ts"] is None else Ts(row["thread_ts"]),
-            message_ts=None if row["message_ts"] is None else Ts(row["message_ts"]),
-            asked_by=row["asked_by"],
-            text=content.text,
-            options=content.options,
-            has_form=content.has_form,
-            answerers=tuple(UserId(each) for each in msgspec.json.decode(row["answerers"], type=list[str])),
-            quorum=row["quorum"],
-            state=QuestionState(row["state"]),
-            expires_at_ms=row["expires_at_ms"],
-            created_at_ms=row["created_at_ms"],
-            answers=tuple(
-                Answer(
-                    user_id=UserId(each["user_id"]),
-                    answer=self._sealer.open(connection_id, _ANSWER, each["answer"]),
-                    answered_at_ms=each["answered_at_ms"],
-                )
-                for each in given
-            ),
-            is_used=row["used_at_ms"] is not None,
-        )
-
     async def _change(self, statement: Any) -> bool:
         async with self._database.transaction() as database:
             return bool((await database.execute(statement)).rowcount)
 
     def _now_ms(self) -> int:
         return int(self._clock.now_s() * _MS)
+
+
+def _open(sealer: ConnectionSealer, row: Mapping[Any, Any], given: Sequence[Mapping[Any, Any]]) -> Question:
+    connection_id = ConnectionId(row["connection_id"])
+    content = msgspec.json.decode(sealer.open(_CONTENT, row["content"]), type=_Content)
+    return Question(
+        connection_id=connection_id,
+        question_id=row["question_id"],
+        channel_id=ChannelId(row["channel_id"]),
+        thread_ts=None if row["thread_ts"] is None else Ts(row["thread_ts"]),
+        message_ts=None if row["message_ts"] is None else Ts(row["message_ts"]),
+        asked_by=row["asked_by"],
+        text=content.text,
+        options=content.options,
+        has_form=content.has_form,
+        answerers=tuple(UserId(each) for each in msgspec.json.decode(row["answerers"], type=list[str])),
+        quorum=row["quorum"],
+        state=QuestionState(row["state"]),
+        expires_at_ms=row["expires_at_ms"],
+        created_at_ms=row["created_at_ms"],
+        answers=tuple(
+            Answer(
+                user_id=UserId(each["user_id"]),
+                answer=sealer.open(_ANSWER, each["answer"]),
+                answered_at_ms=each["answered_at_ms"],
+            )
+            for each in given
+        ),
+        is_used=row["used_at_ms"] is not None,
+    )
 
 
 def _is(connection_id: ConnectionId, question_id: str) -> tuple[Any, ...]:

@@ -59,6 +59,10 @@ connections = Table(
     Column("bot_scopes", Text),
     Column("user_scopes", Text),
     Column("mesh_refused_since_ms", BigInteger),
+    Column("refresh_token", Text),
+    Column("token_expires_at_s", Float(53)),
+    Column("client_id", Text),
+    Column("client_secret", Text),
     Index("idx_slack_connections_team_id", "team_id"),
     Index("idx_slack_connections_updated_at", "updated_at"),
     Index("idx_slack_connections_organization_id", "organization_id"),
@@ -331,4 +335,13 @@ pods = Table(
     Column("started_at_ms", BigInteger, nullable=False),
     Column("seen_at_ms", BigInteger, nullable=False),
     Column("clock_ms", BigInteger, nullable=False),
+)
+
+data_keys = Table(
+    "slack_data_keys",
+    metadata,
+    Column("connection_id", Text, primary_key=True),
+    Column("key_id", Text, nullable=False),
+    Column("sealed_key", Text, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
 )

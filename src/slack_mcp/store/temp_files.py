@@ -11,6 +11,7 @@ from slack_mcp.core.ids import ConnectionId
 from slack_mcp.ports.attachments import TempFile
 from slack_mcp.protocol.temp_links import make_file_id
 from slack_mcp.sealing import Sealer
+from slack_mcp.store.data_keys import get_data_keys
 from slack_mcp.store.database import Database
 from slack_mcp.store.schema import temp_files
 
@@ -26,18 +27,19 @@ class SqlTempFileStore:
 
     def __init__(self, database: Database, sealer: Sealer, *, clock: Clock) -> None:
         self._database = database
-        self._sealer = sealer
+        self._keys = get_data_keys(database, sealer)
         self._clock = clock
 
     async def add_temp_file(self, connection_id: ConnectionId, file: TempFile, *, ttl_s: float) -> str:
         """Insert the file and return its new id."""
         file_id = make_file_id()
+        sealer = await self._keys.of(connection_id)
         statement = self._database.insert(temp_files).values(
             file_id=file_id,
             connection_id=connection_id,
-            name=self._sealer.seal(connection_id, _NAME, file.name),
+            name=sealer.seal(_NAME, file.name),
             mimetype=file.mimetype,
-            content=self._sealer.seal_bytes(connection_id, _CONTENT, file.content),
+            content=sealer.seal_bytes(_CONTENT, file.content),
             expires_at_ms=self._now_ms() + int(ttl_s * _MS),
         )
         async with self._database.transaction() as database:
@@ -54,11 +56,12 @@ class SqlTempFileStore:
         if row is None:
             return None
         connection_id = ConnectionId(row["connection_id"])
+        sealer = await self._keys.of(connection_id, row["name"], row["content"])
         try:
             return TempFile(
-                name=self._sealer.open(connection_id, _NAME, row["name"]),
+                name=sealer.open(_NAME, row["name"]),
                 mimetype=row["mimetype"],
-                content=self._sealer.open_bytes(connection_id, _CONTENT, row["content"]),
+                content=sealer.open_bytes(_CONTENT, row["content"]),
             )
         except SealingError as error:
             _log.error("temp_file.unreadable", connection_id=connection_id, error=str(error))

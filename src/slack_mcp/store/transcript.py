@@ -10,10 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from slack_mcp.core.clock import Clock
 from slack_mcp.core.ids import ChannelId, ConnectionId, Ts, UserId
 from slack_mcp.ports.transcript import Thread, ThreadAnswer, ThreadMessage
-from slack_mcp.sealing import Sealer
+from slack_mcp.sealing import ConnectionSealer, Sealer
+from slack_mcp.store.data_keys import get_data_keys
 from slack_mcp.store.database import Database
 from slack_mcp.store.schema import messages, threads, turns
-from slack_mcp.store.turns import is_thread, read_parts
+from slack_mcp.store.turns import is_thread, pass_over_destroyed, read_parts
 
 _MS: Final = 1000
 _US: Final = 1_000_000
@@ -36,7 +37,7 @@ class SqlTranscript:
 
     def __init__(self, database: Database, sealer: Sealer, *, clock: Clock) -> None:
         self._database = database
-        self._sealer = sealer
+        self._keys = get_data_keys(database, sealer)
         self._clock = clock
 
     async def add_message(self, connection_id: ConnectionId, channel_id: ChannelId, message: ThreadMessage) -> None:
@@ -52,10 +53,11 @@ class SqlTranscript:
             row = (await database.execute(locked)).first()
             if row is None:
                 return False
-            content = self._open(connection_id, row.content)
+            sealer = await self._keys.of(connection_id, row.content, session=database)
+            content = _open(sealer, row.content)
             if content.text != text:
                 content.text = text
-                sealed = self._seal(connection_id, content)
+                sealed = _seal(sealer, content)
                 await database.execute(update(messages).where(*where).values(content=sealed))
                 tells_of_it = threads.c.summarized_until_ts >= message_ts
                 await database.execute(
@@ -99,10 +101,17 @@ class SqlTranscript:
                 .order_by(turns.c.message_ts.desc())
                 .limit(limit)
             )
+        spoken, answers = said.mappings().all(), answered.mappings().all()
+        sealer = await self._keys.of(
+            connection_id,
+            None if state is None else state.summary,
+            *(row["content"] for row in spoken),
+            *(row[name] for row in answers for name in ("question", "answer")),
+        )
         return Thread(
-            messages=tuple(self._read_message(connection_id, row) for row in said.mappings())[::-1],
-            answers=tuple(self._read_answer(connection_id, row) for row in answered.mappings())[::-1],
-            **self._read_state(connection_id, state),
+            messages=tuple(pass_over_destroyed(_read_message, sealer, spoken))[::-1],
+            answers=tuple(pass_over_destroyed(_read_answer, sealer, answers))[::-1],
+            **_read_state(sealer, state),
         )
 
     async def fill_thread(
@@ -144,8 +153,9 @@ class SqlTranscript:
         generation: int,
     ) -> None:
         """Store the summary, unless the thread was reset since its messages were loaded."""
+        sealer = await self._keys.of(connection_id)
         values = {
-            "summary": self._sealer.seal(connection_id, _SUMMARY, summary),
+            "summary": sealer.seal(_SUMMARY, summary),
             "summarized_until_ts": until_ts,
             "updated_at_ms": self._now_ms(),
         }
@@ -207,6 +217,7 @@ class SqlTranscript:
         said: Sequence[ThreadMessage],
     ) -> None:
         now_ms = self._now_ms()
+        sealer = await self._keys.of(connection_id, session=database)
         rows = [
             {
                 "connection_id": connection_id,
@@ -215,7 +226,7 @@ class SqlTranscript:
                 "thread_ts": each.thread_ts,
                 "user_id": each.user_id,
                 "bot_id": each.bot_id,
-                "content": self._seal(connection_id, _Content(text=each.text, name=each.name, is_own=each.is_own)),
+                "content": _seal(sealer, _Content(text=each.text, name=each.name, is_own=each.is_own)),
                 "created_at_ms": now_ms,
             }
             for each in said
@@ -223,49 +234,54 @@ class SqlTranscript:
         statement = self._database.insert(messages).on_conflict_do_nothing(index_elements=list(messages.primary_key))
         await database.execute(statement, rows)
 
-    def _seal(self, connection_id: ConnectionId, content: _Content) -> str:
-        return self._sealer.seal(connection_id, _CONTENT, msgspec.json.encode(content).decode())
-
-    def _open(self, connection_id: ConnectionId, stored: str) -> _Content:
-        return msgspec.json.decode(self._sealer.open(connection_id, _CONTENT, stored), type=_Content)
-
-    def _read_message(self, connection_id: ConnectionId, row: Mapping[Any, Any]) -> ThreadMessage:
-        content = self._open(connection_id, row["content"])
-        return ThreadMessage(
-            message_ts=Ts(row["message_ts"]),
-            thread_ts=Ts(row["thread_ts"]),
-            user_id=None if row["user_id"] is None else UserId(row["user_id"]),
-            bot_id=row["bot_id"],
-            text=content.text,
-            name=content.name,
-            is_own=content.is_own,
-        )
-
-    def _read_answer(self, connection_id: ConnectionId, row: Mapping[Any, Any]) -> ThreadAnswer:
-        answer = row["answer"]
-        shown = {row["answer_ts"], *(ts for ts, _ in read_parts(row["parts"]))} - {None}
-        return ThreadAnswer(
-            message_ts=Ts(row["message_ts"]),
-            user_id=None if row["user_id"] is None else UserId(row["user_id"]),
-            question=self._sealer.open(connection_id, "question", row["question"]),
-            answer=None if answer is None else self._sealer.open(connection_id, "answer", answer),
-            parts=tuple(map(Ts, sorted(shown))),
-            ended_at_ms=row["updated_at_ms"],
-        )
-
-    def _read_state(self, connection_id: ConnectionId, row: Row[Any] | None) -> dict[str, Any]:
-        if row is None:
-            return {}
-        return {
-            "generation": row.generation,
-            "is_filled": row.filled_at_ms is not None,
-            "summary": None if row.summary is None else self._sealer.open(connection_id, _SUMMARY, row.summary),
-            "summarized_until_ts": row.summarized_until_ts,
-            "viewed_channel_id": row.viewed_channel_id,
-        }
-
     def _now_ms(self) -> int:
         return int(self._clock.now_s() * _MS)
+
+
+def _seal(sealer: ConnectionSealer, content: _Content) -> str:
+    return sealer.seal(_CONTENT, msgspec.json.encode(content).decode())
+
+
+def _open(sealer: ConnectionSealer, stored: str) -> _Content:
+    return msgspec.json.decode(sealer.open(_CONTENT, stored), type=_Content)
+
+
+def _read_message(sealer: ConnectionSealer, row: Mapping[Any, Any]) -> ThreadMessage:
+    content = _open(sealer, row["content"])
+    return ThreadMessage(
+        message_ts=Ts(row["message_ts"]),
+        thread_ts=Ts(row["thread_ts"]),
+        user_id=None if row["user_id"] is None else UserId(row["user_id"]),
+        bot_id=row["bot_id"],
+        text=content.text,
+        name=content.name,
+        is_own=content.is_own,
+    )
+
+
+def _read_answer(sealer: ConnectionSealer, row: Mapping[Any, Any]) -> ThreadAnswer:
+    answer = row["answer"]
+    shown = {row["answer_ts"], *(ts for ts, _ in read_parts(row["parts"]))} - {None}
+    return ThreadAnswer(
+        message_ts=Ts(row["message_ts"]),
+        user_id=None if row["user_id"] is None else UserId(row["user_id"]),
+        question=sealer.open("question", row["question"]),
+        answer=None if answer is None else sealer.open("answer", answer),
+        parts=tuple(map(Ts, sorted(shown))),
+        ended_at_ms=row["updated_at_ms"],
+    )
+
+
+def _read_state(sealer: ConnectionSealer, row: Row[Any] | None) -> dict[str, Any]:
+    if row is None:
+        return {}
+    return {
+        "generation": row.generation,
+        "is_filled": row.filled_at_ms is not None,
+        "summary": None if row.summary is None else sealer.open(_SUMMARY, row.summary),
+        "summarized_until_ts": row.summarized_until_ts,
+        "viewed_channel_id": row.viewed_channel_id,
+    }
 
 
 def _render_ts(at_ms: int) -> str:

@@ -1,9 +1,9 @@
 """Turns in the database: question and answer sealed, every write under the lane's fence."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import (
     ColumnElement,
@@ -22,13 +22,16 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 
 from slack_mcp.core.clock import Clock
-from slack_mcp.core.errors import LeaseLostError
+from slack_mcp.core.errors import LeaseLostError, SealingError
 from slack_mcp.core.ids import ChannelId, ConnectionId, EventId, Ts, UserId
 from slack_mcp.core.model import Claim, Turn, TurnState
 from slack_mcp.ports.threads import ThreadSummary
-from slack_mcp.sealing import Sealer
+from slack_mcp.sealing import ConnectionSealer, Sealer
+from slack_mcp.store.data_keys import get_data_keys
 from slack_mcp.store.database import Database
 from slack_mcp.store.schema import lanes, messages, threads, turns
+
+Result = TypeVar("Result")
 
 MAX_COUNTED: Final = 100_000
 _MS: Final = 1000
@@ -39,12 +42,13 @@ class SqlTurnStore:
 
     def __init__(self, database: Database, sealer: Sealer, *, clock: Clock) -> None:
         self._database = database
-        self._sealer = sealer
+        self._keys = get_data_keys(database, sealer)
         self._clock = clock
 
     async def begin_turn(self, turn: Turn) -> Turn:
         """Insert the turn unless the message has one already; returns the one that stands."""
         now_ms = self._now_ms()
+        sealer = await self._keys.of(turn.connection_id)
         # One statement: the update that changes nothing is what returns the row that stands already.
         statement = (
             self._database.insert(turns)
@@ -55,23 +59,23 @@ class SqlTurnStore:
                 thread_ts=turn.thread_ts,
                 event_id=turn.event_id,
                 user_id=turn.user_id,
-                question=self._sealer.seal(turn.connection_id, "question", turn.question),
+                question=sealer.seal("question", turn.question),
                 created_at_ms=now_ms,
-                **self._render_progress(turn, now_ms),
+                **_render_progress(sealer, turn, now_ms),
             )
             .on_conflict_do_update(index_elements=list(turns.primary_key), set_={"event_id": turns.c.event_id})
             .returning(turns)
         )
         async with self._database.transaction() as database:
             row = (await database.execute(statement)).mappings().one()
-        return self._open(row)
+        return await self._open(row)
 
     async def load_turn(self, connection_id: ConnectionId, channel_id: ChannelId, message_ts: Ts) -> Turn | None:
         """Return the message's turn, None when it has none."""
         statement = select(turns).where(*_is_turn(connection_id, channel_id, message_ts))
         async with self._database.reading() as database:
             row = (await database.execute(statement)).mappings().one_or_none()
-        return None if row is None else self._open(row)
+        return None if row is None else await self._open(row)
 
     async def load_turns(self, connection_id: ConnectionId, places: Sequence[tuple[ChannelId, Ts]]) -> Sequence[Turn]:
         """Return the turns of some messages, given by channel and ts."""
@@ -80,10 +84,11 @@ class SqlTurnStore:
         )
         async with self._database.reading() as database:
             rows = (await database.execute(statement)).mappings().all()
-        return [self._open(row) for row in rows]
+        return [await self._open(row) for row in rows]
 
     async def save_turn(self, turn: Turn, claim: Claim) -> None:
         """Store how far the turn has come: everything but what was asked; raises LeaseLostError."""
+        sealer = await self._keys.of(turn.connection_id)
         # The lane's row is locked with the same statement: nobody can take it over between the look and the write.
         held = (
             select(lanes.c.lane_id)
@@ -99,7 +104,7 @@ class SqlTurnStore:
         statement = (
             update(turns)
             .where(*_is_turn(turn.connection_id, turn.channel_id, turn.message_ts), exists(select(held.c.lane_id)))
-            .values(**self._render_progress(turn, self._now_ms()))
+            .values(**_render_progress(sealer, turn, self._now_ms()))
             # SQLite's driver counts no rows of a statement that begins with WITH.
             .returning(turns.c.message_ts)
         )
@@ -170,9 +175,11 @@ class SqlTurnStore:
         for row in rows:
             if heard_ms - row["updated_at_ms"] > max_age_s * _MS:
                 break
-            spoken.append(self._open(row))
+            spoken.append(row)
             heard_ms = row["created_at_ms"]
-        return spoken[::-1]
+        stored = (row[name] for row in spoken for name in ("question", "answer", "opening"))
+        sealer = await self._keys.of(connection_id, *stored)
+        return list(pass_over_destroyed(_open, sealer, spoken))[::-1]
 
     async def load_answering(self, connection_id: ConnectionId) -> Sequence[Turn]:
         """Return the turns that are being answered right now, the newest first."""
@@ -192,7 +199,7 @@ class SqlTurnStore:
         )
         async with self._database.reading() as database:
             rows = (await database.execute(statement)).mappings().all()
-        return [self._open(row) for row in rows]
+        return [await self._open(row) for row in rows]
 
     async def load_summary(
         self, connection_id: ConnectionId, channel_id: ChannelId, thread_ts: Ts
@@ -293,44 +300,68 @@ class SqlTurnStore:
     def _now_ms(self) -> int:
         return int(self._clock.now_s() * _MS)
 
-    def _render_progress(self, turn: Turn, now_ms: int) -> dict[str, Any]:
-        """Return the columns that change in the course of a turn."""
-        answer = turn.answer
-        return {
-            "state": turn.state.value,
-            "answer_ts": turn.answer_ts,
-            "answer": None if answer is None else self._sealer.seal(turn.connection_id, "answer", answer),
-            "notice": turn.notice,
-            "parts": json.dumps(list(zip_longest(turn.parts, turn.digests, fillvalue=""))) if turn.parts else None,
-            "settled": turn.is_settled,
-            "opening": None if turn.opening is None else self._sealer.seal(turn.connection_id, "opening", turn.opening),
-            "trace": json.dumps(turn.trace) if turn.trace else None,
-            "updated_at_ms": now_ms,
-        }
+    async def _open(self, row: Mapping[Any, Any]) -> Turn:
+        stored = (row["question"], row["answer"], row["opening"])
+        return _open(await self._keys.of(ConnectionId(row["connection_id"]), *stored), row)
 
-    def _open(self, row: Mapping[Any, Any]) -> Turn:
-        connection_id = ConnectionId(row["connection_id"])
-        answer, opening = row["answer"], row["opening"]
-        parts = read_parts(row["parts"])
-        return Turn(
-            connection_id=connection_id,
-            channel_id=ChannelId(row["channel_id"]),
-            message_ts=Ts(row["message_ts"]),
-            thread_ts=Ts(row["thread_ts"]),
-            event_id=EventId(row["event_id"]),
-            user_id=None if row["user_id"] is None else UserId(row["user_id"]),
-            state=TurnState(row["state"]),
-            question=self._sealer.open(connection_id, "question", row["question"]),
-            answer_ts=None if row["answer_ts"] is None else Ts(row["answer_ts"]),
-            answer=None if answer is None else self._sealer.open(connection_id, "answer", answer),
-            notice=row["notice"],
-            parts=tuple(ts for ts, _ in parts),
-            digests=tuple(digest for _, digest in parts),
-            is_settled=row["settled"],
-            opening=None if opening is None else self._sealer.open(connection_id, "opening", opening),
-            trace=tuple(json.loads(row["trace"] or "[]")),
-            is_stop_requested=row["stop_requested_at_ms"] is not None,
-        )
+
+def _open(sealer: ConnectionSealer, row: Mapping[Any, Any]) -> Turn:
+    connection_id = ConnectionId(row["connection_id"])
+    answer, opening = row["answer"], row["opening"]
+    parts = read_parts(row["parts"])
+    return Turn(
+        connection_id=connection_id,
+        channel_id=ChannelId(row["channel_id"]),
+        message_ts=Ts(row["message_ts"]),
+        thread_ts=Ts(row["thread_ts"]),
+        event_id=EventId(row["event_id"]),
+        user_id=None if row["user_id"] is None else UserId(row["user_id"]),
+        state=TurnState(row["state"]),
+        question=sealer.open("question", row["question"]),
+        answer_ts=None if row["answer_ts"] is None else Ts(row["answer_ts"]),
+        answer=None if answer is None else sealer.open("answer", answer),
+        notice=row["notice"],
+        parts=tuple(ts for ts, _ in parts),
+        digests=tuple(digest for _, digest in parts),
+        is_settled=row["settled"],
+        opening=None if opening is None else sealer.open("opening", opening),
+        trace=tuple(json.loads(row["trace"] or "[]")),
+        is_stop_requested=row["stop_requested_at_ms"] is not None,
+    )
+
+
+def pass_over_destroyed(
+    open_one: Callable[[ConnectionSealer, Mapping[Any, Any]], Result],
+    sealer: ConnectionSealer,
+    rows: Iterable[Mapping[Any, Any]],
+) -> Iterator[Result]:
+    """Yield what opens; what was still written when the app was removed, with a key that is gone, is as if never said.
+
+    Raises:
+        SealingError: something does not open for another reason.
+    """
+    for row in rows:
+        try:
+            yield open_one(sealer, row)
+        except SealingError as error:
+            if not error.is_destroyed:
+                raise
+
+
+def _render_progress(sealer: ConnectionSealer, turn: Turn, now_ms: int) -> dict[str, Any]:
+    """Return the columns that change in the course of a turn."""
+    answer = turn.answer
+    return {
+        "state": turn.state.value,
+        "answer_ts": turn.answer_ts,
+        "answer": None if answer is None else sealer.seal("answer", answer),
+        "notice": turn.notice,
+        "parts": json.dumps(list(zip_longest(turn.parts, turn.digests, fillvalue=""))) if turn.parts else None,
+        "settled": turn.is_settled,
+        "opening": None if turn.opening is None else sealer.seal("opening", turn.opening),
+        "trace": json.dumps(turn.trace) if turn.trace else None,
+        "updated_at_ms": now_ms,
+    }
 
 
 def _forgotten(now_ms: int) -> dict[str, Any]:
