@@ -23,6 +23,7 @@ from slack_mcp.core.model import Access, Connection
 from slack_mcp.core.secret import Secret
 from slack_mcp.doctor.finding import Finding
 from slack_mcp.ports.explain import ExplainedEvent
+from slack_mcp.ports.secrets import Resealed, SealCount
 from slack_mcp.settings import Settings
 from slack_mcp.triggers.configure import Subscriptions
 from slack_mcp.triggers.target import TargetPolicy, Targets
@@ -90,6 +91,7 @@ class FakeAdmin:
     explainer: "FakeExplainer"
     operations: FakeOperations
     journal: FakeDeliveries
+    secrets: "FakeSecretKeeper"
     open_subscriptions: Callable[[], AbstractAsyncContextManager[Subscriptions]]
 
 
@@ -109,6 +111,29 @@ class FakeExplainer:
         return self.events
 
 
+class FakeSecretKeeper:
+    """Has the counts that it is given, and notes what it was told to do."""
+
+    def __init__(self) -> None:
+        self.key_ids: Sequence[str] = ("k1",)
+        self.counts: Sequence[SealCount] = ()
+        self.done = Resealed()
+        self.calls: list[str] = []
+
+    async def count_sealed(self) -> Sequence[SealCount]:
+        return self.counts
+
+    async def rotate(self, tell: Callable[[str, int], None]) -> Resealed:
+        self.calls.append("rotate")
+        tell("slack_events", 1)
+        return self.done
+
+    async def drop_data_keys(self, tell: Callable[[str, int], None]) -> Resealed:
+        self.calls.append("drop_data_keys")
+        tell("slack_events", 1)
+        return self.done
+
+
 class Commands:
     """Runs commands with fakes behind them; `is_terminal` says whether somebody can be asked."""
 
@@ -121,6 +146,7 @@ class Commands:
         self.explainer = FakeExplainer()
         self.operations = FakeOperations([])
         self.journal = FakeDeliveries()
+        self.secrets = FakeSecretKeeper()
         self.receiver: Callable[[httpx2.Request], httpx2.Response] = lambda _request: httpx2.Response(204)
         self.environ: dict[str, str] = {"DATABASE_URL": ":memory:"}
         self.is_terminal = False
@@ -167,6 +193,7 @@ class Commands:
             explainer=self.explainer,
             operations=self.operations,
             journal=self.journal,
+            secrets=self.secrets,
             open_subscriptions=self._open_subscriptions,
         )
 

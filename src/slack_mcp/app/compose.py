@@ -15,6 +15,7 @@ from slack_mcp.ports.audit import AdminAuditLog
 from slack_mcp.ports.explain import Explainer
 from slack_mcp.ports.identity import ApiKeyStore
 from slack_mcp.ports.operations import Deliveries, JournalOperations
+from slack_mcp.ports.secrets import SecretKeeper
 from slack_mcp.ports.slack import IdentityApis
 from slack_mcp.ports.store import ConnectionStore
 from slack_mcp.sealing import KeyRing, Sealer
@@ -29,6 +30,7 @@ from slack_mcp.store.keyfile import get_key_file, load_or_create_key_file
 from slack_mcp.store.migrate import Migrations, load_revision
 from slack_mcp.store.open import open_journal
 from slack_mcp.store.operations import SqlJournalOperations
+from slack_mcp.store.secret_keeper import SqlSecretKeeper
 from slack_mcp.store.triggers import SqlTriggerStore
 from slack_mcp.triggers.configure import Subscriptions
 
@@ -48,6 +50,7 @@ class Admin:
     explainer: Explainer
     operations: JournalOperations
     journal: Deliveries
+    secrets: SecretKeeper
     open_subscriptions: Callable[[], AbstractAsyncContextManager[Subscriptions]]
 
 
@@ -131,6 +134,7 @@ async def open_admin(settings: Settings) -> AsyncIterator[Admin]:
             explainer=SqlExplainer(database, sealer, clock=clock),
             operations=SqlJournalOperations(database, sealer, clock=clock),
             journal=open_journal(database, sealer, COMMAND_LINE, clock=clock),
+            secrets=SqlSecretKeeper(database, sealer),
             open_subscriptions=partial(
                 open_subscriptions,
                 settings,

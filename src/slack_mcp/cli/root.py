@@ -15,6 +15,7 @@ from slack_mcp.cli import (
     manifest,
     migrate,
     policy,
+    secrets,
     stdio,
     triggers,
     why,
@@ -34,6 +35,7 @@ cli = typer.Typer(
 )
 cli.add_typer(connections.cli, name="connections")
 cli.add_typer(keys.cli, name="keys")
+cli.add_typer(secrets.cli, name="secrets")
 cli.add_typer(policy.cli, name="policy")
 cli.add_typer(audit.cli, name="audit")
 cli.add_typer(events.cli, name="events")

@@ -15,6 +15,7 @@ from slack_mcp.ports.audit import AdminAuditLog
 from slack_mcp.ports.explain import Explainer
 from slack_mcp.ports.identity import ApiKeyStore
 from slack_mcp.ports.operations import Deliveries, JournalOperations
+from slack_mcp.ports.secrets import SecretKeeper
 from slack_mcp.ports.slack import IdentityApis
 from slack_mcp.ports.store import ConnectionStore
 
@@ -75,6 +76,11 @@ class Admin(Protocol):
     @property
     def keys(self) -> ApiKeyStore:
         """The API keys for the MCP endpoint."""
+        ...
+
+    @property
+    def secrets(self) -> SecretKeeper:
+        """How the values in the database are sealed."""
         ...
 
     @property
