@@ -166,6 +166,14 @@ class Fleet:
         finally:
             await connection.close()
 
+    async def execute(self, statement: str, *values: object) -> None:
+        """Run a statement; PostgreSQL only."""
+        connection = await asyncpg.connect(self.environ["DATABASE_URL"])
+        try:
+            await connection.execute(statement, *values)
+        finally:
+            await connection.close()
+
     def find(self, event: str) -> Sequence[dict[str, Any]]:
         return [line for pod in self.pods for line in pod.find(event)]
 

@@ -24,10 +24,12 @@ from slack_mcp.core.errors import (
 )
 from slack_mcp.core.ids import ConnectionId, EventId, PodId
 from slack_mcp.core.model import Claim, Connection, Delivery, EventState, JournalledEvent, Outcome
+from slack_mcp.core.secret import Secret
 from slack_mcp.inbox.dispatch import Dispatcher, WorkLimits
 from slack_mcp.inbox.duty import FAILING_AFTER
 from slack_mcp.protocol.backoff import RetryLimits
 from slack_mcp.sealing import KeyRing, Sealer
+from slack_mcp.store.data_keys import destroy_key, get_data_keys
 from slack_mcp.store.database import Database
 from slack_mcp.store.open import open_journal
 
@@ -278,6 +280,41 @@ async def test_a_revoked_token_that_nobody_replaced_ends_the_event(pod: Pod) -> 
         await pod.append(deliver(1))
         await pod.wait_until_idle()
     assert pod.handler.given_up == [("Ev0001", "slack_token_revoked")]
+
+
+async def test_an_expired_token_that_is_about_to_be_replaced_is_waited_for(database: Database) -> None:
+    pod = Pod(database, replace(CONNECTION, refresh_token=Secret("xoxe-1-canary")))
+    attempts: list[str] = []
+
+    async def find_it_expired_at_first(event: JournalledEvent) -> Outcome:
+        attempts.append(event.event_id)
+        if len(attempts) == 1:
+            raise TokenRevokedError("chat.update", "token_expired")
+        return DONE
+
+    pod.handler.act = find_it_expired_at_first
+    async with pod.running():
+        await pod.append(deliver(1))
+        await pod.wait_until_idle()
+    assert attempts == ["Ev0001", "Ev0001"]
+    assert pod.handler.given_up == []
+
+
+async def test_what_was_sealed_with_a_destroyed_key_is_skipped(database: Database) -> None:
+    pod = Pod(database, CONNECTION)
+    sealer = Sealer(KeyRing.generate("k1"))
+    keys = get_data_keys(database, sealer)
+    async with database.transaction() as connection:
+        await keys.make_key(connection, CONNECTION.connection_id)
+    await open_journal(database, sealer, PodId("pod-b"), clock=SystemClock()).append([deliver(1)])
+    async with database.transaction() as connection:
+        await destroy_key(connection, CONNECTION.connection_id)
+    async with pod.running():
+        await pod.append(deliver(2))
+        await pod.wait_until_idle()
+    assert pod.handler.handled == ["Ev0002"]
+    assert pod.handler.given_up == []
+    assert (await pod.journal.load_backlog()).dead == 0
 
 
 async def test_an_event_that_does_not_open_ends_by_itself(database: Database, pod: Pod) -> None:

@@ -34,6 +34,7 @@ from slack_mcp.bot.context_notes import may_be_remembered
 from slack_mcp.budget.shared import SharedBudget
 from slack_mcp.connections.configure import Configurator
 from slack_mcp.connections.directory import CachedDirectory
+from slack_mcp.connections.renew import RENEW_INTERVAL_S, TokenRenewer
 from slack_mcp.connections.revoked import REVOCATION_EVENTS, RevocationHandler
 from slack_mcp.core.clock import SystemClock
 from slack_mcp.core.ids import PodId
@@ -116,6 +117,7 @@ class Pod:
     sweeper: Repeater
     presence: Repeater
     sampler: Sampler
+    renewer: Repeater
     budget: SharedBudget | None
     listener: Listener | None
     drain_delay_s: float
@@ -135,6 +137,7 @@ class Pod:
             background.start_soon(self.sweeper.run, name="questions")
             background.start_soon(self.presence.run, name="presence")
             background.start_soon(self.sampler.run, name="metrics")
+            background.start_soon(self.renewer.run, name="tokens")
             if self.budget is not None:
                 background.start_soon(self.budget.run, name="budget")
             if self.listener is not None:
@@ -444,6 +447,18 @@ async def open_pod(settings: Settings, *, figures: Path | None = None) -> AsyncI
             sweeper=interactivity.sweeper,
             presence=presence_duty,
             sampler=sampler,
+            renewer=Repeater(
+                "tokens",
+                TokenRenewer(
+                    store=stores.tokens,
+                    slack=slack.open_tokens(
+                        client_id=settings.slack_client_id, client_secret=settings.slack_client_secret
+                    ),
+                    clock=clock,
+                    ahead_s=settings.token_renew_ahead_s,
+                ).renew_due,
+                interval_s=RENEW_INTERVAL_S,
+            ),
             budget=budget,
             listener=listener,
             drain_delay_s=settings.drain_delay_s,

@@ -22,6 +22,7 @@ from slack_mcp.store.open import open_journal
 from slack_mcp.store.pods import SqlPods
 from slack_mcp.store.ratings import SqlRatings
 from slack_mcp.store.temp_files import SqlTempFileStore
+from slack_mcp.store.tokens import SqlTokenStore
 from slack_mcp.store.transcript import SqlTranscript
 from slack_mcp.store.triggers import SqlTriggerStore
 from slack_mcp.store.turns import SqlTurnStore
@@ -35,6 +36,7 @@ class Stores:
 
     connections: SqlConnectionStore
     installations: SqlInstallationStore
+    tokens: SqlTokenStore
     triggers: SqlTriggerStore
     journal: Journal
     turns: SqlTurnStore
@@ -59,6 +61,7 @@ def make_stores(
     """Return the stores; `announce` tells this process of a change to a connection, after its commit."""
     return Stores(
         connections=SqlConnectionStore(database, sealer, clock=clock, announce=announce),
+        tokens=SqlTokenStore(database, sealer, clock=clock, announce=announce),
         installations=SqlInstallationStore(database, sealer, clock=clock, announce=announce),
         triggers=SqlTriggerStore(database, sealer, clock=clock, announce=announce),
         journal=open_journal(database, sealer, pod_id, clock=clock),

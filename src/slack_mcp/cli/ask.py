@@ -12,6 +12,8 @@ from slack_mcp.core.ids import ConnectionId
 from slack_mcp.core.secret import Secret
 
 BOT_TOKEN_PREFIX: Final = "xoxb-"  # noqa: S105 - the kind of token, from https://docs.slack.dev/authentication/tokens
+EXPIRING_TOKEN_PREFIX: Final = "xoxe.xoxb-"  # noqa: S105 - https://docs.slack.dev/authentication/using-token-rotation
+REFRESH_TOKEN_PREFIX: Final = "xoxe-"  # noqa: S105 - the same page
 USER_TOKEN_PREFIX: Final = "xoxp-"  # noqa: S105 - the same page
 # Part of the Request URL, so that it must need no escaping there: https://www.rfc-editor.org/rfc/rfc3986#section-2.3
 _ID: Final = re.compile(r"[A-Za-z0-9._~-]{1,200}")
@@ -51,12 +53,27 @@ def find_secret(
 
 def check_bot_token(token: Secret) -> Secret:
     """Return the token, unless it is of another kind; raises InvalidInputError."""
-    if not token.reveal().startswith(BOT_TOKEN_PREFIX):
+    if not token.reveal().startswith((BOT_TOKEN_PREFIX, EXPIRING_TOKEN_PREFIX)):
         raise InvalidInputError(
             f"A bot token starts with {BOT_TOKEN_PREFIX}: copy 'Bot User OAuth Token' from the app's page 'OAuth & "
             "Permissions'."
         )
     return _check_credential("The bot token", token)
+
+
+def check_refresh_token(token: Secret) -> Secret:
+    """Return the token, unless it is of another kind; raises InvalidInputError."""
+    if not token.reveal().startswith(REFRESH_TOKEN_PREFIX):
+        raise InvalidInputError(
+            f"A refresh token starts with {REFRESH_TOKEN_PREFIX}: it comes with the bot token of an app whose tokens "
+            "expire, in the answer to oauth.v2.access or oauth.v2.exchange."
+        )
+    return _check_credential("The refresh token", token)
+
+
+def check_client_secret(secret: Secret) -> Secret:
+    """Return the client secret, unless it cannot be one; raises InvalidInputError."""
+    return _check_credential("The client secret", secret)
 
 
 def check_user_token(token: Secret) -> Secret:

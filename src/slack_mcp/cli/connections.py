@@ -10,7 +10,9 @@ import typer
 from slack_mcp.cli.acts import audited, name_changes
 from slack_mcp.cli.ask import (
     check_bot_token,
+    check_client_secret,
     check_connection_id,
+    check_refresh_token,
     check_signing_secret,
     check_text,
     check_user_token,
@@ -60,6 +62,15 @@ def add(
     user_token_file: Annotated[
         Path | None, typer.Option(help="File with the user token with which the tools search; may be left out.")
     ] = None,
+    refresh_token_file: Annotated[
+        Path | None, typer.Option(help="File with the refresh token, for a bot token that expires.")
+    ] = None,
+    client_id: Annotated[
+        str | None, typer.Option(help="The app's client id, if its tokens expire; SLACK_CLIENT_ID if not given.")
+    ] = None,
+    client_secret_file: Annotated[
+        Path | None, typer.Option(help="File with the app's client secret; SLACK_CLIENT_SECRET if not given.")
+    ] = None,
     is_replacing: Annotated[
         bool,
         typer.Option(
@@ -73,9 +84,12 @@ def add(
     """Connect a Slack workspace, or with --replace give a connection new secrets.
 
     The bot token and the signing secret are asked for, or come from SLACK_BOT_TOKEN and SLACK_SIGNING_SECRET, or from
-    files; a user token comes from SLACK_USER_TOKEN or a file. A replaced signing secret is still accepted for
-    SLACK_MCP_SIGNING_SECRET_OVERLAP_S.
+    files; a user token comes from SLACK_USER_TOKEN or a file. For an app whose tokens expire a refresh token comes from
+    SLACK_REFRESH_TOKEN or a file: from then on the service replaces the bot token by itself. A replaced signing secret
+    is still accepted for SLACK_MCP_SIGNING_SECRET_OVERLAP_S.
     """
+    from slack_mcp.core.clock import SystemClock
+
     seam: Seam = ctx.obj
     settings = seam.load_settings()
     if is_replacing and connection_id is None:
@@ -107,6 +121,16 @@ def add(
             environment=settings.slack_user_token,
             is_terminal=False,  # most connections have none: nobody is asked for it
         ),
+        refresh_token=find_secret(
+            "Refresh token (xoxe-…)",
+            file=refresh_token_file,
+            environment=settings.slack_refresh_token,
+            is_terminal=False,
+        ),
+        client_id=check_text("--client-id", client_id),
+        # What the service has for all connections is not copied into one.
+        client_secret=find_secret("Client secret", file=client_secret_file, environment=None, is_terminal=False),
+        now_s=SystemClock().now_s(),
     )
     new = None if is_replacing else given.make(new_id)
 
@@ -144,7 +168,7 @@ def add(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
-    """What the user said of a connection; None is what was not said."""
+    """What the user said of a connection, and when; None is what was not said."""
 
     name: str | None
     agent: AgentBackend | None
@@ -153,6 +177,10 @@ class Given:
     bot_token: Secret | None
     signing_secret: Secret | None
     user_token: Secret | None
+    refresh_token: Secret | None
+    client_id: str | None
+    client_secret: Secret | None
+    now_s: float
 
     def __post_init__(self) -> None:
         if self.user_token is not None:
@@ -161,6 +189,12 @@ class Given:
             check_bot_token(self.bot_token)
         if self.signing_secret is not None:
             check_signing_secret(self.signing_secret)
+        if self.refresh_token is not None:
+            check_refresh_token(self.refresh_token)
+        if self.client_secret is not None:
+            check_client_secret(self.client_secret)
+        if self.refresh_token is not None and self.bot_token is None:
+            raise InvalidInputError("A refresh token comes with its bot token: give both.")
 
     def make(self, connection_id: ConnectionId) -> Connection:
         """Return a new connection; raises InvalidInputError when a secret is missing."""
@@ -177,6 +211,11 @@ class Given:
             bot_token=self.bot_token,
             signing_secret=self.signing_secret,
             user_token=self.user_token,
+            refresh_token=self.refresh_token,
+            # Nobody says when it expires: it is replaced at once, and Slack says so then.
+            token_expires_at_s=None if self.refresh_token is None else self.now_s,
+            client_id=self.client_id,
+            client_secret=self.client_secret,
             connection_name=self.name,
             model_id=self.model_id,
             system_prompt=self.system_prompt,
@@ -190,6 +229,11 @@ class Given:
             bot_token=self.bot_token or stored.bot_token,
             signing_secret=self.signing_secret or stored.signing_secret,
             user_token=self.user_token or stored.user_token,
+            # The refresh token belongs to the bot token, and goes with it.
+            refresh_token=self.refresh_token if self.bot_token else stored.refresh_token,
+            token_expires_at_s=self._find_expiry(stored),
+            client_id=self.client_id or stored.client_id,
+            client_secret=self.client_secret or stored.client_secret,
             connection_name=stored.connection_name if self.name is None else self.name,
             model_id=stored.model_id if self.model_id is None else self.model_id,
             system_prompt=stored.system_prompt if self.system_prompt is None else self.system_prompt,
@@ -197,6 +241,11 @@ class Given:
             # With a new token it speaks again; what its operator had silenced stays so.
             disabled=stored.disabled and not (stored.is_disconnected and self.bot_token),
         )
+
+    def _find_expiry(self, stored: Connection) -> float | None:
+        if self.bot_token is None:
+            return stored.token_expires_at_s
+        return None if self.refresh_token is None else self.now_s
 
 
 @cli.command("list")

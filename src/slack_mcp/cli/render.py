@@ -41,6 +41,10 @@ def render_connection(connection: Connection) -> dict[str, Any]:
         "bot_token": _render_secret(connection.bot_token),
         "signing_secret": _render_secret(connection.signing_secret),
         "user_token": _render_secret(connection.user_token),
+        "refresh_token": _render_secret(connection.refresh_token),
+        "token_expires_at": _render_expiry(connection),
+        "client_id": connection.client_id,
+        "client_secret": _render_secret(connection.client_secret),
         "mesh_token": _render_secret(connection.mesh_token),
         "mesh_api_key": _render_secret(connection.mesh_api_key),
         "version": connection.version,
@@ -78,6 +82,12 @@ def _render_refused_since(connection: Connection) -> str | None:
     """Return since when Mesh refuses the connection, None when it is not known to."""
     refused_ms = connection.mesh_refused_since_ms
     return None if refused_ms is None else render_time(refused_ms)
+
+
+def _render_expiry(connection: Connection) -> str | None:
+    """Return when the bot token expires, None when it does not."""
+    expires_s = connection.token_expires_at_s
+    return None if expires_s is None else render_time(int(expires_s * MS_PER_S))
 
 
 def render_time(at_ms: int) -> str:

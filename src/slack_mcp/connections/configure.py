@@ -154,7 +154,8 @@ def _build_connection(claims: MeshClaims, state: MeshState, stored: Connection |
         organization_slug=claims.organization_slug,
         mesh_url=claims.mesh_url,
         mesh_token=claims.token,
-        bot_token=state.credentials.bot_token,
+        # A token that expires was replaced since, and Mesh still has the first one.
+        bot_token=state.credentials.bot_token if base.refresh_token is None else base.bot_token,
         signing_secret=state.credentials.signing_secret,
         user_token=state.credentials.user_token,
         model_provider_id=state.model_provider_id,

@@ -21,6 +21,7 @@ from slack_mcp.core.errors import (
     InternalError,
     LeaseLostError,
     SlackMcpError,
+    SlackUnavailableError,
     StoreUnavailableError,
     TokenRevokedError,
 )
@@ -310,7 +311,7 @@ class Dispatcher:
         except SlackMcpError as raised:
             if isinstance(raised, TokenRevokedError) and await self._was_replaced(connection):
                 return Outcome(state=EventState.WAITING, reason=raised.code, detail=str(raised))
-            error = raised
+            error = _soften(connection, raised)
         except Exception as raised:  # noqa: BLE001 - one tenant's event must not stop the others'
             _log.exception("event.crashed", connection_id=event.connection_id, event_id=event.event_id)
             error = InternalError(f"A bug was met ({type(raised).__name__}); the log has its traceback.")
@@ -369,3 +370,15 @@ class Dispatcher:
             )
         except Exception:  # noqa: BLE001 - as in `_run_event`
             _log.exception("event.crashed", connection_id=event.connection_id, event_id=event.event_id)
+
+
+def _soften(connection: Connection, error: SlackMcpError) -> SlackMcpError:
+    """Return the error, or for a token that has expired and is about to be replaced one that is worth another attempt.
+
+    Source: https://docs.slack.dev/authentication/using-token-rotation.
+    """
+    if isinstance(error, TokenRevokedError) and error.slack_error == "token_expired" and connection.refresh_token:
+        return SlackUnavailableError(
+            error.method, error.slack_error, "The bot token has expired, and is being replaced."
+        )
+    return error

@@ -215,6 +215,22 @@ class Settings(BaseSettings):
         SLACK, "SLACK_USER_TOKEN", None, "Taken by `slack-mcp stdio` beside `SLACK_BOT_TOKEN`, for search and unreads."
     )
 
+    slack_refresh_token: SecretText | None = setting(
+        SLACK,
+        "SLACK_REFRESH_TOKEN",
+        None,
+        "Taken by `slack-mcp connections add` beside `SLACK_BOT_TOKEN`, for one that expires; the service ignores it.",
+    )
+    slack_client_id: str | None = setting(
+        SLACK,
+        "SLACK_CLIENT_ID",
+        None,
+        "Of the one app that serves many workspaces, when its bot tokens expire: with it they are replaced. A "
+        "connection may have its own.",
+        expected="the app's client id",
+    )
+    slack_client_secret: SecretText | None = setting(SLACK, "SLACK_CLIENT_SECRET", None, "Beside `SLACK_CLIENT_ID`.")
+
     slack_budget: bool = setting(
         SLACK,
         "SLACK_BUDGET",
@@ -341,6 +357,15 @@ class Settings(BaseSettings):
     )
     directory_max_entries: int = setting(
         REST, "SLACK_MCP_DIRECTORY_MAX_ENTRIES", 10_000, "Connections that a process keeps in memory.", ge=1
+    )
+    token_renew_ahead_s: float = setting(
+        REST,
+        "SLACK_MCP_TOKEN_RENEW_AHEAD_S",
+        7200.0,
+        "How long before its end a bot token that expires is replaced. Slack's live for 12 hours.",
+        unit="s",
+        ge=60,
+        le=36_000,
     )
     signing_secret_overlap_s: float = setting(
         REST,
@@ -534,6 +559,11 @@ class Rule(NamedTuple):
 
 
 RULES: Final = (
+    Rule(
+        ("slack_client_id", "slack_client_secret"),
+        lambda s: (s.slack_client_id is None) == (s.slack_client_secret is None),
+        "SLACK_CLIENT_ID and SLACK_CLIENT_SECRET belong together: set both, or neither.",
+    ),
     Rule(
         ("oauth_issuer", "public_url"),
         lambda s: s.oauth_issuer is None or s.public_url is not None,

@@ -4,12 +4,13 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from slack_mcp.core.clock import Clock, SystemClock
+from slack_mcp.simulator import oauth
 from slack_mcp.simulator.calls import CallLog
 from slack_mcp.simulator.changes import Changes
 from slack_mcp.simulator.deliveries import TIMEOUT_S, Deliverer, Delivery
 from slack_mcp.simulator.faults import Faults
 from slack_mcp.simulator.gestures import Gestures
-from slack_mcp.simulator.model import Json, Message
+from slack_mcp.simulator.model import Json, Message, SlackRefusalError
 from slack_mcp.simulator.render import render_message
 from slack_mcp.simulator.workspace import Posted, Workspace
 
@@ -85,6 +86,33 @@ class Simulator:
         del self._team_by_token[workspace.bot_token]
         workspace.bot_token = bot_token
         self._team_by_token[bot_token] = team_id
+
+    def renew_token(self, client: tuple[str, str], args: Json) -> Json:
+        """Return the answer to oauth.v2.access, which uses up a refresh token; the token before is unknown then.
+
+        Raises:
+            SlackRefusalError: the client or the refresh token is not known.
+        """
+        wanted = str(args.get("refresh_token") or "")
+        workspace = next(
+            (each for each in self.workspaces.values() if each.rotation and each.rotation.refresh_token == wanted), None
+        )
+        rotation = oauth.check(workspace.rotation if workspace else None, client, args)
+        if workspace is None or workspace.is_revoked:
+            raise SlackRefusalError("invalid_refresh_token")
+        self.rotate_token(workspace.team_id, rotation.renew(self.clock.now_s()))
+        return {
+            "access_token": workspace.bot_token,
+            "refresh_token": rotation.refresh_token,
+            "expires_in": rotation.lifetime_s,
+            "token_type": "bot",
+            "scope": workspace.scopes,
+            "bot_user_id": workspace.install.bot_user_id,
+            "app_id": workspace.install.app_id,
+            "team": {"id": workspace.team_id, "name": workspace.team_name},
+            "enterprise": None,
+            "is_enterprise_install": False,
+        }
 
     def workspace_of_token(self, token: str) -> Workspace | None:
         """Return the workspace of a bot's or a user's token; None for an unknown one."""

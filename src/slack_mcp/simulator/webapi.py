@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 
+from slack_mcp.simulator import oauth
 from slack_mcp.simulator.access import Actor, check_scope, check_token_type
 from slack_mcp.simulator.args import Args, parse_arguments
 from slack_mcp.simulator.assistant import ASSISTANT_METHODS
@@ -91,7 +92,7 @@ class WebApi:
             return
         if await self._is_limited(call, workspace, send):
             return
-        answer: Json = {"ok": False, "error": refusal.code} if refusal else self._run(call, workspace)
+        answer: Json = {"ok": False, "error": refusal.code} if refusal else self._run(call, workspace, headers)
         if fault is not None and fault.is_late and not await self._fail(fault, call, receive, send):
             return
         actor = workspace.actor_of_token(call.token) if workspace is not None else None
@@ -127,8 +128,11 @@ class WebApi:
         self._simulator.calls.add(call)
         return call, workspace
 
-    def _run(self, call: Call, workspace: Workspace | None) -> Json:
+    def _run(self, call: Call, workspace: Workspace | None, headers: dict[str, str]) -> Json:
         try:
+            if call.method == oauth.METHOD:  # the one method without a token
+                client = oauth.read_client(headers.get("authorization", ""), call.args)
+                return {"ok": True} | self._simulator.renew_token(client, call.args)
             run, scope = METHODS.get(call.method, (_refuse_unknown, ""))
             allowed, actor = _check_token(call, workspace)
             check_token_type(actor, call.method)
@@ -178,6 +182,8 @@ def _check_token(call: Call, workspace: Workspace | None) -> tuple[Workspace, Ac
         raise SlackRefusalError("invalid_auth")
     if workspace.is_revoked or actor.is_revoked:
         raise SlackRefusalError("token_revoked")
+    if actor.is_bot and workspace.is_token_expired:
+        raise SlackRefusalError("token_expired")
     return workspace, actor
 
 

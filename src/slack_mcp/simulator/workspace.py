@@ -30,6 +30,7 @@ from slack_mcp.simulator.model import (
     UserGroup,
     render_ts,
 )
+from slack_mcp.simulator.oauth import LIFETIME_S, Rotation
 from slack_mcp.simulator.render import (
     Installation,
     render_change_event,
@@ -85,6 +86,7 @@ class Workspace:
 
     Attributes:
         limits: how often the app may call; None for any number of calls. May be replaced at any time.
+        rotation: the bot token expires, and is replaced with `oauth.v2.access`; None for one that does not expire.
         stream_rules: how long streams live, and what they hold. May be replaced at any time.
         has_agent_view: the app is shown as an agent, and told what people look at with app_context_changed and
             `app_context`; otherwise in the assistant's pane. https://docs.slack.dev/ai/developing-agents
@@ -124,6 +126,7 @@ class Workspace:
         self.users: dict[str, User] = {}
         self.channels: dict[str, Channel] = {}
         self.ephemerals: list[Ephemeral] = []
+        self.rotation: Rotation | None = None
         self.limits: Limits | None = None
         self.stream_rules = StreamRules()
         self.has_agent_view = False
@@ -191,6 +194,24 @@ class Workspace:
             raise SlackRefusalError("user_not_found")
         self.user_tokens[token] = Actor(user_id=user_id, scopes=scopes)
         return self.user_tokens[token]
+
+    def let_tokens_expire(
+        self, *, client_id: str, client_secret: str, refresh_token: str, lifetime_s: float = LIFETIME_S
+    ) -> Rotation:
+        """Switch token rotation on for the app; the token that it has now lives for a lifetime."""
+        self.rotation = Rotation(
+            client_id=client_id,
+            client_secret=client_secret,
+            refresh_token=refresh_token,
+            lifetime_s=lifetime_s,
+            expires_at_s=self._clock.now_s() + lifetime_s,
+        )
+        return self.rotation
+
+    @property
+    def is_token_expired(self) -> bool:
+        """Whether the bot token has expired."""
+        return self.rotation is not None and self.rotation.expires_at_s <= self._clock.now_s()
 
     def uninstall(self) -> list[Json]:
         """Take back the app's tokens, as when somebody removes it from the workspace.

@@ -37,6 +37,7 @@ from slack_mcp.ports.slack import Observe, SlackFile, SlackIdentity, SlackMessag
 from slack_mcp.protocol.answers import get_cursor
 from slack_mcp.slack.errors import render_unreadable, translate_failure
 from slack_mcp.slack.files import SlackFiles
+from slack_mcp.slack.renew import SlackTokenApi
 
 # Less than what is left of a lease when work on it has to stop: a call that has left is over before another pod looks.
 CALL_TIMEOUT_S: Final = 5.0
@@ -109,6 +110,16 @@ class SlackWebApis:
         if max_wait_s is not None:
             apis._max_wait_s = max_wait_s  # noqa: SLF001 - the same
         return apis
+
+    def open_tokens(self, *, client_id: str | None, client_secret: Secret | None) -> SlackTokenApi:
+        """Return what replaces tokens that expire; the app's credentials are for connections without their own."""
+        return SlackTokenApi(
+            session=self._session,
+            base_url=self._base_url,
+            call_timeout_s=self._call_timeout_s,
+            client_id=client_id,
+            client_secret=client_secret,
+        )
 
     def open(self, connection: Connection, *, observe: Observe | None = None) -> "SlackWebApi":
         """Return the API that carries this connection's bot token, and no other."""

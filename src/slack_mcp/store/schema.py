@@ -66,6 +66,12 @@ connections = Table(
     Index("idx_slack_connections_team_id", "team_id"),
     Index("idx_slack_connections_updated_at", "updated_at"),
     Index("idx_slack_connections_organization_id", "organization_id"),
+    Index(
+        "idx_slack_connections_token_expires",
+        "token_expires_at_s",
+        postgresql_where=text("token_expires_at_s IS NOT NULL"),
+        sqlite_where=text("token_expires_at_s IS NOT NULL"),
+    ),
 )
 
 events = Table(

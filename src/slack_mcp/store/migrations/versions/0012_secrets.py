@@ -25,6 +25,13 @@ def upgrade() -> None:
     )
     for name, kind in _TOKEN_COLUMNS:
         op.add_column("slack_connections", sa.Column(name, kind))
+    op.create_index(
+        "idx_slack_connections_token_expires",
+        "slack_connections",
+        ["token_expires_at_s"],
+        postgresql_where=sa.text("token_expires_at_s IS NOT NULL"),
+        sqlite_where=sa.text("token_expires_at_s IS NOT NULL"),
+    )
 
 
 def downgrade() -> None:
@@ -32,6 +39,7 @@ def downgrade() -> None:
     if op.get_bind().execute(sa.text("SELECT 1 FROM slack_data_keys LIMIT 1")).first() is not None:
         message = "connections have data keys: `slack-mcp secrets rotate --without-data-keys` does without them"
         raise RuntimeError(message)
+    op.drop_index("idx_slack_connections_token_expires", "slack_connections")
     for name, _ in reversed(_TOKEN_COLUMNS):
         op.drop_column("slack_connections", name)
     op.drop_table("slack_data_keys")
