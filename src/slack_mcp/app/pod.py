@@ -4,7 +4,7 @@ import os
 import secrets
 import socket
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -65,6 +65,7 @@ from slack_mcp.settings import Settings
 from slack_mcp.slack.client import open_slack_apis
 from slack_mcp.store.announcements import Listener, SqlNameAnnouncer, Subscribers
 from slack_mcp.store.data_keys import get_data_keys
+from slack_mcp.store.database import Database
 from slack_mcp.store.health import SqlStoreHealth
 from slack_mcp.store.leadership import SqlLeadership
 from slack_mcp.store.lockfile import hold_database
@@ -173,12 +174,7 @@ async def open_pod(settings: Settings, *, figures: Path | None = None) -> AsyncI
     values = Values(now_s=clock.now_s)
     async with AsyncExitStack() as stack:
         exporter = stack.enter_context(open_exporter(values, pod_id, figures))
-        if settings.database.sqlite_path is not None:
-            stack.enter_context(hold_database(settings.database.sqlite_path))
-        database = await stack.enter_async_context(open_store(settings))
-        for name in await migrations(settings, database=database).up():
-            _log.info("migration.applied", migration=name)
-
+        database = await stack.enter_async_context(_open_migrated(settings))
         hears_of_changes = settings.listen_dsn is not None
         # Without a listener a change elsewhere shows when the entry's time is over, so that it is a short one.
         ttl_s = settings.directory_ttl_s if hears_of_changes else min(settings.directory_ttl_s, settings.poll_s)
@@ -464,6 +460,17 @@ async def open_pod(settings: Settings, *, figures: Path | None = None) -> AsyncI
             drain_delay_s=settings.drain_delay_s,
             drain_timeout_s=settings.drain_timeout_s,
         )
+
+
+@asynccontextmanager
+async def _open_migrated(settings: Settings) -> AsyncIterator[Database]:
+    """Yield the database on the newest schema; a SQLite file is this process's alone."""
+    held = nullcontext() if settings.database.sqlite_path is None else hold_database(settings.database.sqlite_path)
+    with held:
+        async with open_store(settings) as database:
+            for name in await migrations(settings, database=database).up():
+                _log.info("migration.applied", migration=name)
+            yield database
 
 
 def _triage(connection: Connection, event: EventCallback) -> str | None:
