@@ -21,6 +21,13 @@ from slack_mcp.web.intake import JSON, Answer, Intake
 BACKLOG: Final = 2048
 # What may come that is no part of a body before something is made of it: a head with more is refused.
 MAX_UNREAD_BYTES: Final = 163_840
+# With every answer: nothing here is a page, and none of it is to be run, framed or guessed at by a browser.
+# https://cheatsheetseries.owasp.org/cheatsheets/HTTP_Headers_Cheat_Sheet.html
+BROWSER_HEADERS: Final = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("Referrer-Policy", "no-referrer"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,6 +200,7 @@ class HttpServer(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
+                headers=list(BROWSER_HEADERS),
                 timeout_keep_alive=deadlines.keep_alive_s,
                 timeout_graceful_shutdown=deadlines.finish_s,
             )
@@ -245,4 +253,8 @@ class HttpServer(uvicorn.Server):
         yield
 
 
-_HEAD_TOO_LARGE: Final = render_answer(Answer(431, (JSON,), b'{"error": "head_too_large"}'), [], closes=True)
+_HEAD_TOO_LARGE: Final = render_answer(
+    Answer(431, (JSON,), b'{"error": "head_too_large"}'),
+    [(name.lower().encode(), value.encode()) for name, value in BROWSER_HEADERS],
+    closes=True,
+)
