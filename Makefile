@@ -9,10 +9,11 @@ UV ?= uv
 VENV := .venv
 BIN := $(VENV)/bin
 NODE := .conformance
+AUDIT := .audit
 PIP_FLAGS := --quiet --disable-pip-version-check
 ARGS ?=
 
-.PHONY: help setup run test soak chaos conformance coverage check format bench docs lock lock-conformance clean
+.PHONY: help setup run test soak chaos fuzz audit conformance coverage check format bench docs lock lock-conformance clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -56,6 +57,13 @@ soak: $(VENV)/.ready ## Let bots answer 5,000 questions within Slack's limits
 chaos: $(VENV)/.ready ## Kill pods and restart PostgreSQL for ten minutes under 300 events a second (CHAOS_S=600 CHAOS_RATE=300)
 	CHAOS_S=$${CHAOS_S:-600} CHAOS_RATE=$${CHAOS_RATE:-300} $(BIN)/python -m pytest tests/e2e/test_chaos.py -s $(ARGS)
 
+fuzz: $(VENV)/.ready ## Send a million inputs of any shape to every door (ARGS="--inputs 10000 --seed 1")
+	PYTHONPATH=tests $(BIN)/python -m fuzz $(ARGS)
+
+# Not among the tests: what is known of a version changes without any change here.
+audit: $(AUDIT)/.ready ## Look up the versions in requirements.lock among known vulnerabilities (needs PyPI's JSON API)
+	$(AUDIT)/bin/pip-audit --requirement requirements.lock --require-hashes --disable-pip --strict --progress-spinner off $(ARGS)
+
 bench: $(VENV)/.ready ## Measure the webhook beside Bolt for Python, the tools beside fastmcp, and the directory
 	$(BIN)/python -m bench $(ARGS)
 
@@ -73,8 +81,8 @@ lock-conformance: $(NODE)/python/.ready # Resolve what `make conformance` instal
 	cd tests/conformance && $(NPM) install --package-lock-only --omit-lockfile-registry-resolved
 	$(PYTHON) tests/conformance/trim_lock.py
 
-clean: ## Remove .venv, what `make conformance` has installed, and caches; data/ stays
-	rm -rf $(VENV) $(NODE) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.*
+clean: ## Remove .venv, what `make conformance` and `make audit` have installed, and caches; data/ stays
+	rm -rf $(VENV) $(NODE) $(AUDIT) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.*
 
 # Made afresh whenever the lock changes, so that nothing stays behind that is not in it.
 # Some systems ship Python without ensurepip: there the pip from outside fills the environment.
@@ -91,6 +99,11 @@ $(VENV)/.locked: requirements.lock
 $(VENV)/.ready: $(VENV)/.locked pyproject.toml
 	@if [ -x $(BIN)/pip ]; then pip="$(BIN)/python -m pip"; else pip="$(PYTHON) -m pip --python $(BIN)/python"; fi; \
 		$$pip install $(PIP_FLAGS) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(AUDIT)/.ready:
+	@$(PYTHON) -m venv --clear $(AUDIT)
+	@$(AUDIT)/bin/python -m pip install $(PIP_FLAGS) 'pip-audit>=2.10,<3'
 	@touch $@
 
 # Node comes as a wheel, and npm with it: neither has to be on the machine.

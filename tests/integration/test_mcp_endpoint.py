@@ -621,3 +621,24 @@ async def test_what_is_no_http_request_is_left_alone() -> None:
         raise AssertionError("nothing is sent")
 
     await Service().endpoint({"type": "lifespan"}, receive, send)
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b'[{"jsonrpc": "2.0", "id": 1, "method": "ping", "params": {"a": "canary"}}]', types.INVALID_PARAMS),
+        (b'{"jsonrpc": "canary", "method": "ping", "id": 1}', types.INVALID_PARAMS),
+        (b'"canary"', types.INVALID_PARAMS),
+        (b'{"jsonrpc": "2.0", "canary', types.PARSE_ERROR),
+    ],
+)
+async def test_a_refusal_of_what_is_no_message_quotes_nothing_of_it(body: bytes, code: int) -> None:
+    service = Service()
+    key = await service.make_key()
+    async with service.serving() as http:
+        headers = {"authorization": key, "content-type": "application/json"}
+        answer = await http.post("/mcp", content=body, headers=headers)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] == code
+    assert int(answer.headers["content-length"]) == len(answer.content)
+    assert "canary" not in answer.text

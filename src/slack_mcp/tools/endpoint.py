@@ -23,6 +23,7 @@ from slack_mcp.tools.refusal import METADATA_PATH, Message, read_message, refuse
 from slack_mcp.tools.registry import TOOLS
 from slack_mcp.tools.server import build_server
 from slack_mcp.tools.tool import Tool
+from slack_mcp.tools.unquoted import UnquotedSend
 
 PATH: Final = "/mcp"
 MAX_BODY_BYTES: Final = 4_194_304
@@ -110,7 +111,7 @@ class McpEndpoint:
         try:
             answer = await self._answer(Headers(scope=scope), message)
             if answer is None:
-                await self._sessions.handle_request(scope, _Replay(body, receive).receive, send)
+                await self._sessions.handle_request(scope, _Replay(body, receive).receive, UnquotedSend(send))
                 return
         finally:
             current_caller.reset(token)

@@ -1,0 +1,1 @@
+"""Inputs of any shape at every door, very many of them; see `make fuzz`."""
