@@ -11,12 +11,15 @@ BIN := $(VENV)/bin
 NODE := .conformance
 AUDIT := .audit
 PIP_FLAGS := --quiet --disable-pip-version-check
+RESOLVE := $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	--no-header --quiet
 ARGS ?=
 
 .PHONY: help setup run test soak chaos fuzz audit conformance coverage check format bench docs lock lock-conformance clean
+.PHONY: image image-base
 
 help: ## Print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 setup: $(VENV)/.ready ## Make .venv with everything in requirements.lock
 
@@ -71,13 +74,30 @@ docs: $(VENV)/.ready ## Write the pages that are made from the code: docs/settin
 	$(BIN)/slack-mcp docs settings > docs/settings.md
 	$(BIN)/slack-mcp docs tools > docs/tools.md
 
-lock: ## Resolve requirements.lock again (needs uv; ARGS="--upgrade")
-	$(UV) pip compile pyproject.toml --group dev --extra openai --universal --python-version 3.11 --generate-hashes \
-		--no-emit-index-url --no-annotate --no-header --quiet --output-file requirements.lock $(ARGS)
+# The same commit makes the same files, so they carry the commit's time. BUILD_FLAGS brings what this machine needs to
+# reach a package index; nothing of it stays in the image.
+IMAGE ?= localhost/slack-mcp
+BASE_IMAGE ?=
+BUILD_FLAGS ?=
+VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' src/slack_mcp/__init__.py)
+image: ## Build the container image with buildah, run it and ask it /readyz (IMAGE, BASE_IMAGE, BUILD_FLAGS)
+	@command -v buildah >/dev/null || { \
+		echo "make image needs buildah: install it, or build with 'docker build .', which reads the same Dockerfile." >&2; exit 1; }
+	buildah build --isolation chroot --format docker --timestamp $$(git log -1 --format=%ct) \
+		$(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) --build-arg VERSION=$(VERSION) \
+		--build-arg REVISION=$$(git rev-parse HEAD) $(BUILD_FLAGS) --tag $(IMAGE) .
+	$(PYTHON) tests/deploy/run_image.py $(IMAGE) $(VERSION)
+
+image-base: ## Make a base image from Debian's packages, where no container registry is reached (BASE_IMAGE)
+	tests/deploy/base_image.sh $(or $(BASE_IMAGE),localhost/slack-mcp-base)
+
+lock: ## Resolve requirements.lock and those of the image again (needs uv; ARGS="--upgrade")
+	$(RESOLVE) pyproject.toml --group dev --all-extras --output-file requirements.lock $(ARGS)
+	$(RESOLVE) pyproject.toml --all-extras --constraint requirements.lock --output-file deploy/image/runtime.lock
+	echo hatchling | $(RESOLVE) - --constraint requirements.lock --output-file deploy/image/build.lock
 
 lock-conformance: $(NODE)/python/.ready # Resolve what `make conformance` installs (needs uv)
-	$(UV) pip compile tests/conformance/requirements.in --universal --python-version 3.11 --generate-hashes \
-		--no-emit-index-url --no-annotate --no-header --quiet --output-file tests/conformance/requirements.lock $(ARGS)
+	$(RESOLVE) tests/conformance/requirements.in --output-file tests/conformance/requirements.lock $(ARGS)
 	cd tests/conformance && $(NPM) install --package-lock-only --omit-lockfile-registry-resolved
 	$(PYTHON) tests/conformance/trim_lock.py
 

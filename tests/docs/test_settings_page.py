@@ -18,6 +18,8 @@ CHOICE_NAMES = set(CHOICES) | {name for section in CHOICES.values() if isinstanc
 
 # Written like settings, and something else.
 OTHERS = {
+    "BASE_IMAGE",  # of the image, when it is built
+    "BUILD_FLAGS",  # the same
     "CONNECTION_ID",  # an argument of commands
     "NAME_FILE",  # how a secret's file is given
 }
