@@ -5,11 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import helm_python
+import jsonschema
 import kubernetes_validate
 import pytest
+import yaml
+from deploy.custom_kinds import SCHEMAS
 
 from deploy.chart import (
     CHART,
+    ROOT,
     VALUES,
     Object,
     get_env,
@@ -33,6 +37,7 @@ SECRET_VALUES = {
     "DATABASE_LISTEN_URL": "postgresql://slack:canary@db.example/slack",
     "ENCRYPTION_KEYS": f"k1:{'A' * 43}=",
     "OPENAI_API_KEY": "canary",
+    "METRICS_TOKEN": "canary" * 8,
 }
 
 each_set = pytest.mark.parametrize("name", VALUES)
@@ -49,7 +54,10 @@ def test_helm_finds_nothing_to_say(name: str) -> None:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_every_object_is_what_kubernetes_takes(name: str, version: str) -> None:
     for each in render(load_values(name)):
-        kubernetes_validate.validate(each, version, strict=True)
+        if each["kind"] in SCHEMAS:
+            jsonschema.validate(each, SCHEMAS[each["kind"]])
+        else:
+            kubernetes_validate.validate(each, version, strict=True)
 
 
 @pytest.mark.parametrize(
@@ -123,6 +131,7 @@ def test_a_secret_is_the_key_that_the_values_name() -> None:
         "DATABASE_LISTEN_URL": ("slack-mcp", "DATABASE_LISTEN_URL"),
         "DATABASE_URL": ("database-app", "uri"),
         "ENCRYPTION_KEYS": ("slack-mcp", "ENCRYPTION_KEYS"),
+        "METRICS_TOKEN": ("slack-mcp", "METRICS_TOKEN"),
         "OPENAI_API_KEY": ("slack-mcp", "openai"),
     }
 
@@ -146,6 +155,19 @@ def test_the_autoscaler_alone_says_how_many_pods_there_are() -> None:
     assert spec["scaleTargetRef"]["name"] == pick_one(objects, "Deployment")["metadata"]["name"]
     assert [each["type"] for each in spec["metrics"]] == ["Resource", "External"]
     assert spec["metrics"][1]["external"]["metric"]["name"] == "slack_mcp_journal_backlog"
+
+
+def test_prometheus_shows_the_token_that_the_pods_ask_for() -> None:
+    values = merge(load_values("everything"), {"secretSettings": {"METRICS_TOKEN": {"name": "watch", "key": "token"}}})
+    for given, told in ((load_values("everything"), ("slack-mcp", "METRICS_TOKEN")), (values, ("watch", "token"))):
+        (endpoint,) = pick_one(render(given), "ServiceMonitor")["spec"]["endpoints"]
+        assert tuple(endpoint["authorization"]["credentials"].values()) == told
+
+
+def test_alerts_are_those_of_the_one_file() -> None:
+    rule = pick_one(render(load_values("everything")), "PrometheusRule")
+    alerts = yaml.safe_load((ROOT / "deploy/prometheus/alerts.yaml").read_text(encoding="utf-8"))
+    assert rule["spec"] == alerts
 
 
 @each_set

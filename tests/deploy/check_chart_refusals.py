@@ -38,6 +38,10 @@ SENTENCES: dict[str, tuple[dict[str, Any], str]] = {
         },
         "sqlite.enabled needs migration.mode start",
     ),
+    "metrics that nobody may read": (
+        {"metrics": {"serviceMonitor": {"enabled": True}}},
+        "metrics.serviceMonitor.enabled needs secretSettings.METRICS_TOKEN",
+    ),
     "ingress of no name": ({"ingress": {"enabled": True}}, "ingress.enabled needs ingress.host"),
     "fewer than the fewest": (
         {"autoscaling": {"enabled": True, "minReplicas": 5, "maxReplicas": 4}},
@@ -87,8 +91,8 @@ def test_a_pod_has_the_time_that_it_may_need_to_end(shutdown: Values, workers: i
 
 # Free by their nature: names of settings have a check of their own, the others are Kubernetes' own words.
 OPEN = {
-    "affinity", "extraEnv", "global", "ingress.annotations", "nodeSelector",
-    "podAnnotations", "podLabels", "resources.limits", "resources.requests", "service.annotations",
+    "affinity", "extraEnv", "global", "ingress.annotations", "metrics.rules.labels", "metrics.serviceMonitor.labels",
+    "nodeSelector", "podAnnotations", "podLabels", "resources.limits", "resources.requests", "service.annotations",
     "serviceAccount.annotations",
 }  # fmt: skip
 

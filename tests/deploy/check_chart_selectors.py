@@ -89,6 +89,15 @@ def test_the_ingress_leads_to_the_service() -> None:
         assert path["backend"]["service"]["port"]["name"] == service["spec"]["ports"][0]["name"]
 
 
+def test_the_monitor_finds_the_service_and_its_port() -> None:
+    objects = render(load_values("everything"))
+    service, monitor = pick_one(objects, "Service"), pick_one(objects, "ServiceMonitor")
+    assert is_selected(monitor["spec"]["selector"]["matchLabels"], service["metadata"]["labels"])
+    assert monitor["spec"]["namespaceSelector"]["matchNames"] == [service["metadata"]["namespace"]]
+    (endpoint,) = monitor["spec"]["endpoints"]
+    assert (endpoint["port"], endpoint["path"]) == (service["spec"]["ports"][0]["name"], "/metrics")
+
+
 @each_set
 def test_the_account_is_one_that_there_is_and_has_no_token(name: str) -> None:
     objects = render(load_values(name))

@@ -3,6 +3,9 @@
 {{- include "slack-mcp.checkShutdown" . -}}
 {{- include "slack-mcp.checkDatabase" . -}}
 {{- include "slack-mcp.checkScaling" . -}}
+{{- if and .Values.metrics.serviceMonitor.enabled (not (hasKey .Values.secretSettings "METRICS_TOKEN")) -}}
+{{- fail "metrics.serviceMonitor.enabled needs secretSettings.METRICS_TOKEN: who does not show it cannot read /metrics." -}}
+{{- end -}}
 {{- if and .Values.ingress.enabled (not .Values.ingress.host) -}}
 {{- fail "ingress.enabled needs ingress.host, the name under which Slack reaches the service." -}}
 {{- end -}}
