@@ -8,6 +8,7 @@ import helm_python
 import jsonschema
 import kubernetes_validate
 import pytest
+import typer
 import yaml
 from deploy.custom_kinds import SCHEMAS
 
@@ -25,6 +26,7 @@ from deploy.chart import (
     pick_one,
     render,
 )
+from slack_mcp.cli.root import cli
 from slack_mcp.settings import Settings
 from slack_mcp.settings.kinds import get_name, is_secret
 
@@ -168,6 +170,28 @@ def test_alerts_are_those_of_the_one_file() -> None:
     rule = pick_one(render(load_values("everything")), "PrometheusRule")
     alerts = yaml.safe_load((ROOT / "deploy/prometheus/alerts.yaml").read_text(encoding="utf-8"))
     assert rule["spec"] == alerts
+
+
+def test_the_backup_is_a_command_that_there_is() -> None:
+    job = pick_one(render(load_values("everything")), "CronJob")
+    assert job["spec"]["concurrencyPolicy"] == "Forbid"
+    pod = job["spec"]["jobTemplate"]["spec"]["template"]
+    container = find_container(pod)
+    assert container["envFrom"] == [{"secretRef": {"name": "bucket"}}]
+    assert get_env(pod)["BACKUP_TARGET"] == "s3://backups/slack-mcp"
+    command: Any = typer.main.get_command(cli)
+    *words, option, number = container["args"]
+    for word in words:
+        command = command.commands[word]
+    assert option in {spelling for each in command.params for spelling in each.opts}
+    assert number == "14"
+
+
+def test_a_backup_on_a_volume_has_it_where_the_target_is() -> None:
+    pod = pick_one(render(load_values("unguarded")), "CronJob")["spec"]["jobTemplate"]["spec"]["template"]
+    (mount,) = (each for each in find_container(pod)["volumeMounts"] if each["name"] == "backups")
+    assert get_env(pod)["BACKUP_TARGET"].startswith(mount["mountPath"])
+    assert {"name": "backups", "persistentVolumeClaim": {"claimName": "backups"}} in pod["spec"]["volumes"]
 
 
 @each_set

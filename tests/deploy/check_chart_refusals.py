@@ -42,6 +42,24 @@ SENTENCES: dict[str, tuple[dict[str, Any], str]] = {
         {"metrics": {"serviceMonitor": {"enabled": True}}},
         "metrics.serviceMonitor.enabled needs secretSettings.METRICS_TOKEN",
     ),
+    "backup to nowhere": ({"backup": {"enabled": True}}, "backup.enabled needs settings.BACKUP_TARGET"),
+    "backup that is gone with its pod": (
+        {"backup": {"enabled": True}, "settings": {"BACKUP_TARGET": "/backups"}},
+        "settings.BACKUP_TARGET is /backups, which would be gone with the pod",
+    ),
+    "backup beside the volume": (
+        {"backup": {"enabled": True, "existingClaim": "backups"}, "settings": {"BACKUP_TARGET": "/data/backups"}},
+        "settings.BACKUP_TARGET is /data/backups, which would be gone with the pod",
+    ),
+    "backup of sqlite": (
+        {
+            "sqlite": {"enabled": True},
+            "replicaCount": 1,
+            "secretSettings": {"DATABASE_URL": None},
+            "backup": {"enabled": True},
+        },
+        "backup.enabled needs PostgreSQL",
+    ),
     "ingress of no name": ({"ingress": {"enabled": True}}, "ingress.enabled needs ingress.host"),
     "fewer than the fewest": (
         {"autoscaling": {"enabled": True, "minReplicas": 5, "maxReplicas": 4}},

@@ -3,6 +3,7 @@
 {{- include "slack-mcp.checkShutdown" . -}}
 {{- include "slack-mcp.checkDatabase" . -}}
 {{- include "slack-mcp.checkScaling" . -}}
+{{- include "slack-mcp.checkBackup" . -}}
 {{- if and .Values.metrics.serviceMonitor.enabled (not (hasKey .Values.secretSettings "METRICS_TOKEN")) -}}
 {{- fail "metrics.serviceMonitor.enabled needs secretSettings.METRICS_TOKEN: who does not show it cannot read /metrics." -}}
 {{- end -}}
@@ -48,6 +49,21 @@
 {{- range $name, $source := .Values.secretSettings -}}
 {{- if not (or $source.name $.Values.existingSecret) -}}
 {{- fail (printf "existingSecret is not set: name the Secret that holds %s, or set secretSettings.%s.name." $name $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "slack-mcp.checkBackup" -}}
+{{- if .Values.backup.enabled -}}
+{{- $target := default "" .Values.settings.BACKUP_TARGET -}}
+{{- if .Values.sqlite.enabled -}}
+{{- fail "backup.enabled needs PostgreSQL: no other pod can open SQLite's volume. Run `slack-mcp backup create` in the pod." -}}
+{{- end -}}
+{{- if not $target -}}
+{{- fail "backup.enabled needs settings.BACKUP_TARGET: s3://bucket/prefix, or /backups with backup.existingClaim." -}}
+{{- end -}}
+{{- if not (or (hasPrefix "s3://" $target) (and .Values.backup.existingClaim (hasPrefix "/backups" $target))) -}}
+{{- fail (printf "settings.BACKUP_TARGET is %s, which would be gone with the pod: set it to s3://bucket/prefix, or to /backups and name a volume claim in backup.existingClaim." $target) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
