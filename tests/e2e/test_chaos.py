@@ -211,27 +211,28 @@ async def test_chaos_loses_nothing_doubles_nothing_and_keeps_the_order(
     workspaces = [make_workspace(number, people=LANES) for number in range(TENANTS)]
     simulator = Simulator(*workspaces, deliver_bot_messages=False)
     simulator.faults.add(Fault(method="*", hang_s=SLACK_S, times=None))
-    with anyio.fail_after(DURATION_S + 2 * SETTLE_S):
-        async with (
-            serve(simulator) as address,
-            open_fleet(tmp_path, database_url=postgres_url, slack_api_url=address.api_url) as fleet,
-            open_http() as http,
-        ):
-            for workspace in workspaces:
-                await fleet.connect(workspace)
-            await fleet.add(PODS)
-            chaos = Chaos(fleet, postgres, http, random.Random(seed))  # noqa: S311
-            async with Slack.open(fleet.urls, time_scale=TIME_SCALE) as slack:
-                load = Load(slack, workspaces)
+    async with (
+        serve(simulator) as address,
+        open_fleet(tmp_path, database_url=postgres_url, slack_api_url=address.api_url) as fleet,
+        open_http() as http,
+    ):
+        for workspace in workspaces:
+            await fleet.connect(workspace)
+        await fleet.add(PODS)
+        chaos = Chaos(fleet, postgres, http, random.Random(seed))  # noqa: S311
+        async with Slack.open(fleet.urls, time_scale=TIME_SCALE) as slack:
+            load = Load(slack, workspaces)
+            with anyio.fail_after(DURATION_S + SETTLE_S):
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(chaos.run)
                     tasks.start_soon(load.run)
-                assert slack.pending == 0
+            assert slack.pending == 0
+            with anyio.fail_after(SETTLE_S):
                 await wait_until_settled(fleet)
-                lost, states = await count_lost(fleet, slack)
-            assert all(pod.is_alive for pod in fleet.pods)
-            for pod in fleet.pods:
-                assert await pod.stop() == 0
+            lost, states = await count_lost(fleet, slack)
+        assert all(pod.is_alive for pod in fleet.pods)
+        for pod in fleet.pods:
+            assert await pod.stop() == 0
 
     verdict = judge_all(load.threads)
     answers = Counter(attempt.answer for attempt in slack.attempts)
