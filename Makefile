@@ -16,11 +16,11 @@ RESOLVE := $(UV) pip compile --universal --python-version 3.11 --generate-hashes
 	--no-header --quiet
 ARGS ?=
 
-.PHONY: help setup run test soak chaos fuzz audit conformance coverage check format bench docs
+.PHONY: help setup run test soak chaos fuzz audit conformance coverage check format backup-drill bench docs
 .PHONY: lock lock-conformance lock-deploy clean deploy-check manifests image image-base
 
 help: ## Print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 setup: $(VENV)/.ready ## Make .venv with everything in requirements.lock
 
@@ -67,6 +67,9 @@ fuzz: $(VENV)/.ready ## Send a million inputs of any shape to every door (ARGS="
 # Not among the tests: what is known of a version changes without any change here.
 audit: $(AUDIT)/.ready ## Look up the versions in requirements.lock among known vulnerabilities (needs PyPI's JSON API)
 	$(AUDIT)/bin/pip-audit --requirement requirements.lock --require-hashes --disable-pip --strict --progress-spinner off $(ARGS)
+
+backup-drill: $(VENV)/.ready ## Back up a million events, restore them into the other kind of database, and compare
+	$(BIN)/python -m bench.backup_drill $(ARGS)
 
 bench: $(VENV)/.ready ## Measure the webhook beside Bolt for Python, the tools beside fastmcp, and the directory
 	$(BIN)/python -m bench $(ARGS)

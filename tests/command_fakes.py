@@ -16,6 +16,8 @@ from tool_fakes import FakeAudit
 from trigger_fakes import FakeTriggers, make_sender, resolve_publicly
 from typer.testing import CliRunner, Result
 
+from slack_mcp.app.backup import Backups, open_backups
+from slack_mcp.backup.create import Progress
 from slack_mcp.cli.root import cli
 from slack_mcp.cli.seam import Seam
 from slack_mcp.core.ids import ChannelId, ConnectionId, EventId, Ts
@@ -156,6 +158,10 @@ class Commands:
         self.findings: Sequence[Finding] = ()
         self.examined: list[tuple[str | None, float]] = []
         self.demos: list[tuple[int | None, str | None]] = []
+
+    def open_backups(self, settings: Settings, *, target: str | None, progress: Progress) -> Backups:
+        """Return the real ones: they work on files, which need no fake."""
+        return open_backups(settings, target=target, progress=progress)
 
     def run(self, *arguments: str, answers: str | None = None) -> Result:
         """Run one command line; no secret may be in anything that it prints."""

@@ -343,13 +343,6 @@ def find_data_key_id(stored: str | bytes | None) -> str | None:
     return _read_bytes(stored)[0] if stored is not None and stored.startswith(_BY_DATA_KEY_BYTES) else None
 
 
-def find_ring_key_id(stored: str | bytes) -> str | None:
-    """Return the id of the ring's key that sealed a value, None when none did."""
-    if isinstance(stored, str):
-        return stored.split(":", 3)[2] if stored.startswith(_SEALED) else None
-    return _read_bytes(stored)[0] if stored.startswith(_SEALED_BYTES) else None
-
-
 def looks_sealed_text(stored: str) -> bool:
     """Tell whether a stored text is sealed, by its beginning; it may still not open."""
     return stored.startswith(_FAMILY) and not stored.startswith(_CLEAR)
@@ -358,6 +351,20 @@ def looks_sealed_text(stored: str) -> bool:
 def looks_sealed_bytes(stored: bytes) -> bool:
     """Tell whether stored bytes are sealed, by their beginning; they may still not open."""
     return stored.startswith(_FAMILY_BYTES) and not stored.startswith(_CLEAR_BYTES)
+
+
+def find_ring_key_id(stored: str | bytes) -> str | None:
+    """Return the id of the ring's key that sealed a value, None when none did. Opens nothing."""
+    if isinstance(stored, str):
+        if not stored.startswith(_SEALED):
+            return None
+        key_id = stored[len(_SEALED) :].partition(":")[0]
+    else:
+        start = len(_SEALED_BYTES) + 1
+        if not stored.startswith(_SEALED_BYTES) or len(stored) < start:
+            return None
+        key_id = stored[start : start + stored[start - 1]].decode("ascii", "replace")
+    return key_id if _KEY_ID.fullmatch(key_id) else None
 
 
 def _add_key(keys: dict[str, bytes], entry: str) -> str | None:

@@ -1,13 +1,14 @@
 import re
 import tomllib
 from collections.abc import Iterator
+from itertools import chain
 
 import pytest
 from doc_pages import ROOT, load_page, load_pages, read_tables
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PROJECT = PYPROJECT["project"]
-RUNTIME = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["openai"]]
+RUNTIME = [*PROJECT["dependencies"], *chain(*PROJECT["optional-dependencies"].values())]
 DEVELOPMENT = PYPROJECT["dependency-groups"]["dev"]
 
 

@@ -22,6 +22,15 @@ OTHERS = {
     "BUILD_FLAGS",  # the same
     "CONNECTION_ID",  # an argument of commands
     "NAME_FILE",  # how a secret's file is given
+    # What finds the credentials of a bucket reads these itself.
+    "AWS_ACCESS_KEY_ID",
+    "AWS_ALLOW_HTTP",
+    "AWS_ENDPOINT_URL",
+    "AWS_REGION",
+    "AWS_ROLE_ARN",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
 }
 
 

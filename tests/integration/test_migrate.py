@@ -38,6 +38,7 @@ ALL = [
     "0010_pods",
     "0011_duties",
     "0012_secrets",
+    "0013_backups",
 ]
 
 SEED_TABLE = """

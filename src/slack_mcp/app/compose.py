@@ -65,7 +65,16 @@ def migrations(settings: Settings, *, database: Database | None = None) -> Migra
 
 
 def make_sealer(settings: Settings) -> Sealer:
-    """Return what seals the secrets: the configured keys, else SQLite's own key file, else nothing.
+    """Return what seals the secrets.
+
+    Raises:
+        SettingsError: the key file cannot be read or made.
+    """
+    return Sealer(make_key_ring(settings))
+
+
+def make_key_ring(settings: Settings) -> KeyRing | None:
+    """Return the configured keys, else those of SQLite's own key file, else None: nothing is sealed.
 
     Raises:
         SettingsError: the key file cannot be read or made.
@@ -74,8 +83,8 @@ def make_sealer(settings: Settings) -> Sealer:
     if ring is None and settings.database.dialect == "sqlite":
         path = settings.database.sqlite_path
         # What is in memory dies with its key.
-        ring = load_or_create_key_file(get_key_file(path)) if path else KeyRing.generate("memory")
-    return Sealer(ring)
+        return load_or_create_key_file(get_key_file(path)) if path else KeyRing.generate("memory")
+    return ring
 
 
 def open_store(settings: Settings) -> AbstractAsyncContextManager[Database]:

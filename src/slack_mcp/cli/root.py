@@ -7,6 +7,7 @@ import typer
 from slack_mcp import __version__
 from slack_mcp.cli import (
     audit,
+    backup,
     connections,
     docs,
     doctor,
@@ -41,6 +42,7 @@ cli.add_typer(audit.cli, name="audit")
 cli.add_typer(events.cli, name="events")
 cli.add_typer(triggers.cli, name="triggers")
 cli.add_typer(migrate.cli, name="migrate")
+cli.add_typer(backup.cli, name="backup")
 cli.add_typer(docs.cli, name="docs")
 cli.command("stdio")(stdio.stdio)
 cli.command("manifest")(manifest.manifest)

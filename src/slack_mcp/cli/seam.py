@@ -20,6 +20,9 @@ from slack_mcp.ports.slack import IdentityApis
 from slack_mcp.ports.store import ConnectionStore
 
 if TYPE_CHECKING:  # pydantic alone takes longer than `--help` may
+    from slack_mcp.backup.create import Progress
+    from slack_mcp.backup.manifest import BackupFormat, BackupManifest
+    from slack_mcp.backup.read import StoredBackup
     from slack_mcp.doctor.finding import Finding
     from slack_mcp.settings import Settings
     from slack_mcp.triggers.configure import Subscriptions
@@ -124,6 +127,43 @@ class Migrations(Protocol):
         ...
 
 
+class Backups(Protocol):
+    """What the backup commands work with; `slack_mcp.app.backup` says what each raises."""
+
+    @property
+    def key_ids(self) -> Sequence[str]:
+        """The keys that there are, the sealing one first."""
+        ...
+
+    async def create(self, kind: "BackupFormat") -> "StoredBackup":
+        """Return a new backup."""
+        ...
+
+    async def note(self, made: "StoredBackup") -> None:
+        """Have the database remember it."""
+        ...
+
+    async def list_all(self) -> "Sequence[StoredBackup]":
+        """Return what there is, the newest first."""
+        ...
+
+    async def find(self, name: str) -> "StoredBackup":
+        """Return one by its name, or the newest by `latest`."""
+        ...
+
+    async def verify(self, backup: "StoredBackup") -> "BackupManifest":
+        """Read and check all of it."""
+        ...
+
+    async def delete_expired(self, *, keep: int | None, keep_days: float | None) -> Sequence[str]:
+        """Delete what neither rule keeps."""
+        ...
+
+    async def restore(self, backup: "StoredBackup", *, force: bool) -> "BackupManifest":
+        """Load it into the database."""
+        ...
+
+
 class Composition(Protocol):
     """`slack_mcp.app`, as far as the commands need it."""
 
@@ -133,6 +173,10 @@ class Composition(Protocol):
 
     def migrations(self, settings: "Settings") -> Migrations:
         """Return the database's migrations."""
+        ...
+
+    def open_backups(self, settings: "Settings", *, target: str | None, progress: "Progress") -> Backups:
+        """Return the backups of a target, or of the configured one."""
         ...
 
     def serve(self, settings: "Settings") -> None:
@@ -221,6 +265,16 @@ class Seam:
         settings = self.load_settings()
         configure_logging(level="warning", log_format="auto")
         return anyio.run(work, self.load_composition().migrations(settings))
+
+    def run_backups(self, target: str | None, progress: "Progress", work: Callable[[Backups], Awaitable[T]]) -> T:
+        """Run work on backups and return what it returns."""
+        import anyio
+
+        from slack_mcp.telemetry import configure_logging
+
+        settings = self.load_settings()
+        configure_logging(level="warning", log_format="auto")
+        return anyio.run(work, self.load_composition().open_backups(settings, target=target, progress=progress))
 
 
 def load_composition() -> Composition:

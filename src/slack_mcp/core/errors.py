@@ -40,6 +40,9 @@
      │  ├ LeaseLostError
      │  ├ SchemaOutdatedError
      │  └ MigrationFailedError
+     ├ BackupError             a backup, or where it lies
+     │  ├ BackupDamagedError
+     │  └ BackupUnavailableError
      ├ SealingError            a secret that cannot be opened
      ├ InternalError           a bug, met while working on one event
      ├ OverloadedError         more work than this pod takes
@@ -409,6 +412,25 @@ class MigrationFailedError(StoreError):
             f"Migration {migration} failed and was rolled back; the database is as it was before. Cause: {cause} "
             f"Mend the cause and start again, or run `slack-mcp migrate status` to see what is applied."
         )
+
+
+class BackupError(SlackMcpError):
+    """A backup, or the place where backups lie."""
+
+    code = "backup_error"
+
+
+class BackupDamagedError(BackupError):
+    """A backup is not what was written: nothing of it may be relied on."""
+
+    code = "backup_damaged"
+
+
+class BackupUnavailableError(BackupError):
+    """The directory or the bucket cannot be read or written, or a database's own tool failed."""
+
+    code = "backup_unavailable"
+    retryable = True
 
 
 class SealingError(SlackMcpError):

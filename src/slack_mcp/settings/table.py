@@ -405,6 +405,13 @@ class Settings(BaseSettings):
         unit="days",
         ge=0,
     )
+    backup_target: str | None = setting(
+        REST,
+        "BACKUP_TARGET",
+        None,
+        "Where `slack-mcp backup` puts and finds backups, unless it is told otherwise: a directory, or "
+        "`s3://bucket/prefix`.",
+    )
     temp_file_ttl_s: float = setting(
         REST,
         "SLACK_MCP_TEMP_FILE_TTL_S",

@@ -5,7 +5,7 @@ failure leaves the database as it was.
 """
 
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,8 @@ from slack_mcp.core.errors import (
 )
 from slack_mcp.store.database import Database, open_database
 from slack_mcp.store.url import DatabaseUrl
+
+Work = Callable[[AsyncConnection], Awaitable[None]]
 
 SCRIPTS: Final = "slack_mcp.store:migrations"  # a package and a folder in it: Alembic finds it wherever it is installed
 BASE: Final = "base"
@@ -140,6 +142,51 @@ class Migrations:
             target = history[kept - 1] if kept else BASE
             await connection.run_sync(_run, config, lambda: command.downgrade(config, target), undone)
         return undone
+
+    async def check_revision(self, revision: str) -> None:
+        """Return when this version can make the tables of a revision, and knows those that there are.
+
+        Raises:
+            SchemaOutdatedError: a newer version made the revision, or has migrated the database.
+            StoreUnavailableError: the database cannot be reached.
+        """
+        if revision not in _load_history(_make_config(self._versions)):
+            raise SchemaOutdatedError(
+                f"The backup is of migration {revision}, which this version does not know: a newer version made it. "
+                "Restore it with that version."
+            )
+        await self.status()
+
+    async def rebuild(
+        self,
+        revision: str,
+        *,
+        check: Work,
+        load: Work,
+        finish: Work,
+    ) -> None:
+        """Make all tables anew as a revision has them, fill them, and migrate them to the newest; one transaction.
+
+        Args:
+            revision: as `check_revision` takes it.
+            check: runs first, on the tables that there are; what it raises leaves everything as it was.
+            load: runs on the tables of the revision.
+            finish: runs on the newest tables.
+
+        Raises:
+            StoreUnavailableError, SchemaOutdatedError, MigrationFailedError: as `up` does.
+        """
+        config = _make_config(self._versions)
+        history = _load_history(config)
+        until = history.index(revision) + 1
+        async with self._lock() as connection:
+            applied = _list_applied(history, await connection.run_sync(_load_current))
+            await check(connection)
+            await connection.run_sync(_run, config, lambda: command.downgrade(config, BASE), applied[::-1])
+            await connection.run_sync(_run, config, lambda: command.upgrade(config, revision), history[:until])
+            await load(connection)
+            await connection.run_sync(_run, config, lambda: command.upgrade(config, "head"), history[until:])
+            await finish(connection)
 
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[Database]:

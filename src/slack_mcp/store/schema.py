@@ -351,3 +351,16 @@ data_keys = Table(
     Column("sealed_key", Text, nullable=False),
     Column("created_at_ms", BigInteger, nullable=False),
 )
+
+backups = Table(
+    "slack_backups",
+    metadata,
+    Column("backup_id", Text, primary_key=True),
+    Column("format", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("started_at_ms", BigInteger, nullable=False),
+    Column("finished_at_ms", BigInteger, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("key_id", Text),
+    Index("idx_slack_backups_finished_at", "finished_at_ms"),
+)

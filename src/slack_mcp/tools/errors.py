@@ -80,6 +80,8 @@ TABLE: Final[Mapping[type[SlackMcpError], Row]] = MappingProxyType(
         errors.LeaseLostError: Row(_AGAIN, "Another process took the work over."),
         errors.SchemaOutdatedError: Row(OPERATOR, "The database is not ready for this version of the service."),
         errors.MigrationFailedError: Row(OPERATOR, "The database is not ready for this version of the service."),
+        errors.BackupDamagedError: Row(OPERATOR, "A backup is damaged."),
+        errors.BackupUnavailableError: Row(OPERATOR, "A backup cannot be read or written."),
         errors.SealingError: Row(OPERATOR, "A stored secret cannot be opened."),
         errors.InternalError: Row(OPERATOR, "The call failed inside the service."),
         errors.OverloadedError: Row(_AGAIN, "The service has as much work in hand as it takes."),

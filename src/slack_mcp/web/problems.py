@@ -40,6 +40,8 @@ STATUS: Final = MappingProxyType(
         errors.LeaseLostError: 503,
         errors.SchemaOutdatedError: 503,
         errors.MigrationFailedError: 500,
+        errors.BackupDamagedError: 500,
+        errors.BackupUnavailableError: 503,
         errors.SealingError: 500,
         errors.InternalError: 500,
         errors.OverloadedError: 503,
