@@ -26,6 +26,7 @@ SECRETS = {
     "SLACK_USER_TOKEN": "xoxp-canary",
     "OPENAI_API_KEY": "canary",
     "TRANSCRIPTION_API_KEY": "canary",
+    "OTEL_EXPORTER_OTLP_HEADERS": "x-api-key=canary",
 }
 
 
@@ -261,3 +262,21 @@ def test_each_setting_says_what_it_is() -> None:
         assert get_name(field).lower() in {key, f"slack_mcp_{key}"}
         if key.endswith(("_s", "_days", "_bytes")):
             assert key.endswith("_" + unit), key
+
+
+def test_headers_for_the_collector_are_read_as_opentelemetry_writes_them() -> None:
+    settings = read(OTEL_EXPORTER_OTLP_HEADERS=" Api-Key=a%20b=c , x=,")
+    assert settings.otel_header_values == {"api-key": "a b=c", "x": ""}
+    assert read().otel_header_values == {}
+
+
+@pytest.mark.parametrize("headers", ["canary", "=canary", "a=b,canary"])
+def test_headers_that_are_none_are_refused_without_being_shown(headers: str) -> None:
+    (problem,) = problems_of(OTEL_EXPORTER_OTLP_HEADERS=headers)
+    assert "OTEL_EXPORTER_OTLP_HEADERS" in problem
+    assert "canary" not in problem
+
+
+@pytest.mark.parametrize("ratio", ["-0.1", "1.1", "nan", "half"])
+def test_the_part_that_is_traced_is_between_none_and_all(ratio: str) -> None:
+    assert "OTEL_TRACES_SAMPLER_ARG" in problems_of(OTEL_TRACES_SAMPLER_ARG=ratio)[0]

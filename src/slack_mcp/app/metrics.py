@@ -55,15 +55,11 @@ def _is_abandoned(directory: Path) -> bool:
 
 
 @contextmanager
-def open_exporter(values: Values, pod_id: PodId, directory: Path | None) -> Iterator[Exporter]:
+def open_exporter(values: Values, pod_id: PodId, directory: Path | None, *, database: str) -> Iterator[Exporter]:
     """Yield what writes down the figures: with a directory, those of all processes that share it."""
+    values.gauge(catalogue.BUILD_INFO).set(1, __version__, platform.python_version(), database)
     if directory is None:
         yield Exporter(values)
         return
     with open_shared_figures(directory, pod_id) as shared:
         yield Exporter(values, shared=shared)
-
-
-def describe_build(values: Values, *, database: str) -> None:
-    """Note what runs."""
-    values.gauge(catalogue.BUILD_INFO).set(1, __version__, platform.python_version(), database)

@@ -23,11 +23,12 @@ from slack_mcp.app.caches import Caches
 from slack_mcp.app.compose import make_saver, make_sealer, migrations, open_store
 from slack_mcp.app.identity import make_guard
 from slack_mcp.app.interactivity import open_interactivity
-from slack_mcp.app.metrics import describe_build, open_exporter
+from slack_mcp.app.metrics import open_exporter
 from slack_mcp.app.presence import open_presence
 from slack_mcp.app.server import HttpServer, render_url
 from slack_mcp.app.stores import S_PER_DAY, list_deletions, make_stores
 from slack_mcp.app.surfaces import make_surfaces
+from slack_mcp.app.tracing import open_tracing
 from slack_mcp.app.triggers import open_triggers
 from slack_mcp.bot.addressed import SkipReason, find_reason_to_skip
 from slack_mcp.bot.context_notes import may_be_remembered
@@ -173,7 +174,9 @@ async def open_pod(settings: Settings, *, figures: Path | None = None) -> AsyncI
     sealer = make_sealer(settings)
     values = Values(now_s=clock.now_s)
     async with AsyncExitStack() as stack:
-        exporter = stack.enter_context(open_exporter(values, pod_id, figures))
+        exporter = stack.enter_context(open_exporter(values, pod_id, figures, database=settings.database.dialect))
+        tracing = await stack.enter_async_context(open_tracing(settings, pod_id))
+        note_call = tracing.trace_calls(make_call_meter(values))
         database = await stack.enter_async_context(_open_migrated(settings))
         hears_of_changes = settings.listen_dsn is not None
         # Without a listener a change elsewhere shows when the entry's time is over, so that it is a short one.
@@ -188,7 +191,6 @@ async def open_pod(settings: Settings, *, figures: Path | None = None) -> AsyncI
         )
         stores = make_stores(database, sealer, pod_id, clock=clock, announce=lambda change: caches.hear_change(change))  # noqa: PLW0108
         journal = WatchedJournal(stores.journal, values)
-        describe_build(values, database=database.dialect)
         presence, presence_duty = await stack.enter_async_context(open_presence(stores.pods, pod_id))
         lanes = await journal.take_back()
         if lanes:
@@ -208,7 +210,7 @@ async def open_pod(settings: Settings, *, figures: Path | None = None) -> AsyncI
             open_slack_apis(
                 base_url=settings.slack_api_url,
                 budget=FreeBudget() if budget is None else WatchedBudget(budget, values),
-                note_call=make_call_meter(values),
+                note_call=note_call,
             )
         )
         mesh = MeshTransport(http=await stack.enter_async_context(_open_http(settings)))
@@ -252,10 +254,10 @@ async def open_pod(settings: Settings, *, figures: Path | None = None) -> AsyncI
             titles=surfaces.titles,
             clock=clock,
             pod_id=pod_id,
-            meter=CountedTurns(values),
+            meter=tracing.trace_turns(CountedTurns(values)),
         )
         group_commit = GroupCommit(
-            journal.append,
+            tracing.trace_append(journal.append),
             limits=CommitLimits(
                 max_batch=JOURNAL_BATCH,
                 max_batch_weight=JOURNAL_BATCH_BYTES,
@@ -276,7 +278,7 @@ async def open_pod(settings: Settings, *, figures: Path | None = None) -> AsyncI
                 slack_api_url=settings.slack_api_url,
                 languages=surfaces.languages,
                 ratings=WatchedRatings(stores.ratings, values),
-                note_call=make_call_meter(values),
+                note_call=note_call,
                 verifier=verifier,
                 journal=journal,
                 submit=group_commit.submit,
@@ -301,20 +303,22 @@ async def open_pod(settings: Settings, *, figures: Path | None = None) -> AsyncI
         dispatcher = Dispatcher(
             journal=journal,
             directory=directory,
-            handler=HandlerByType(
-                default=bot,
-                by_type={
-                    **interactivity.handlers,
-                    **surfaces.handlers,
-                    **{kind: WatchedTriggers(each, values) for kind, each in triggers.handlers.items()},
-                    **dict.fromkeys(NAME_EVENTS, NameFeed(announcer=announcer)),
-                    **dict.fromkeys(
-                        REVOCATION_EVENTS,
-                        RevocationHandler(
-                            directory=directory, store=stores.installations, slack=slack, audit=stores.audit
+            handler=tracing.trace_handler(
+                HandlerByType(
+                    default=bot,
+                    by_type={
+                        **interactivity.handlers,
+                        **surfaces.handlers,
+                        **{kind: WatchedTriggers(each, values) for kind, each in triggers.handlers.items()},
+                        **dict.fromkeys(NAME_EVENTS, NameFeed(announcer=announcer)),
+                        **dict.fromkeys(
+                            REVOCATION_EVENTS,
+                            RevocationHandler(
+                                directory=directory, store=stores.installations, slack=slack, audit=stores.audit
+                            ),
                         ),
-                    ),
-                },
+                    },
+                )
             ),
             types_when_disabled=REVOCATION_EVENTS,
             pod_id=pod_id,
@@ -404,7 +408,6 @@ async def open_pod(settings: Settings, *, figures: Path | None = None) -> AsyncI
             journal=journal,
             monotonic_s=clock.monotonic_s,
         )
-        metrics = MetricsPage(sampler.collect, content_type=CONTENT_TYPE, token=settings.metrics_token)
         health = Health(
             store=store_health,
             connections=stores.connections,
@@ -421,7 +424,16 @@ async def open_pod(settings: Settings, *, figures: Path | None = None) -> AsyncI
             app=BoundedBodies(
                 Webhook(
                     intake,
-                    rest=Starlette(routes=[*health.routes(), *metrics.routes(), *files.pages.routes(), *mcp.routes()]),
+                    rest=Starlette(
+                        routes=[
+                            *health.routes(),
+                            *MetricsPage(
+                                sampler.collect, content_type=CONTENT_TYPE, token=settings.metrics_token
+                            ).routes(),
+                            *files.pages.routes(),
+                            *mcp.routes(),
+                        ]
+                    ),
                     max_body_bytes=settings.max_body_bytes,
                     forms=FormIntake(interactivity.receiver, note=make_door_meter(values, catalogue.FORMS)),
                 ),

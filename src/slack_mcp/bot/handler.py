@@ -348,6 +348,7 @@ class BotHandler:
             turns=self._turns,
             agents=self._agents,
             turn_timeout_s=self._turn_timeout_s,
+            listening=self._meter.listening,
         )
 
 

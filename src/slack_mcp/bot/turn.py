@@ -10,7 +10,7 @@ stored. What stands there already is completed in place.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from typing import Any, Final
 
@@ -75,6 +75,7 @@ class TurnRun:
         turns: keeps the turn.
         agents: chooses who answers.
         turn_timeout_s: the longest time the agent may take.
+        listening: returns what is to be around listening to the agent.
     """
 
     def __init__(
@@ -91,7 +92,9 @@ class TurnRun:
         turns: TurnStore,
         agents: Agents,
         turn_timeout_s: float,
+        listening: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
+        self._listening = listening
         self._connection = connection
         self._turn = turn
         self._claim = claim
@@ -215,7 +218,7 @@ class TurnRun:
             helpers.start_soon(self._show_forever, draft, hearing, name="show answer")
             helpers.start_soon(self._watch_for_stop, draft, hearing, name="watch for stop")
             try:
-                with hearing.scope, anyio.fail_after(self._turn_timeout_s):
+                with hearing.scope, anyio.fail_after(self._turn_timeout_s), self._listening():
                     await self._hear(agent.stream_answer(self._connection, request), draft, hearing)
             except SlackMcpError as error:
                 hearing.failure = error

@@ -14,6 +14,7 @@ from typing import Final
 import anyio
 import structlog
 from anyio.abc import TaskGroup
+from structlog.contextvars import bound_contextvars
 
 from slack_mcp.core.clock import Clock
 from slack_mcp.core.errors import (
@@ -33,6 +34,7 @@ from slack_mcp.ports.directory import Directory
 from slack_mcp.ports.handler import EventHandler
 from slack_mcp.ports.store import Journal
 from slack_mcp.protocol.backoff import RetryLimits, plan_retry
+from slack_mcp.protocol.trace_ids import make_trace_ids
 
 EVENTS_PER_LANE: Final = 32
 SETTLE_BATCH: Final = 256
@@ -250,7 +252,9 @@ class Dispatcher:
         while True:
             if queue:
                 event = queue.popleft()
-                outcome = await self._run_event(event, claim)
+                trace_id, _ = make_trace_ids(event.connection_id, event.event_id)
+                with bound_contextvars(trace_id=trace_id):
+                    outcome = await self._run_event(event, claim)
                 outcomes.append((event, outcome))
                 # What was skipped left no trace, so that it is settled together with whatever comes next.
                 if queue and outcome.state is EventState.SKIPPED and not self._is_stopping:

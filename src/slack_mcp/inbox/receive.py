@@ -21,6 +21,7 @@ from slack_mcp.protocol.events import (
     parse_envelope,
     peek_routing,
 )
+from slack_mcp.protocol.trace_ids import make_trace_ids
 
 _log = structlog.get_logger(__name__)
 _level = logging.getLogger(__name__)  # asked for each delivery, and much faster than the one that writes
@@ -165,6 +166,7 @@ class Receiver:
                 event_type=event.event_type,
                 retry_num=request.retry_num,
                 skip_reason=skip_reason,
+                trace_id=make_trace_ids(connection.connection_id, event.event_id).trace_id,
             )
         return self._journal_planned(connection, event, request.body, commit) if connection.triggers else commit
 

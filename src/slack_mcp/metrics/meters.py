@@ -1,5 +1,7 @@
 """What is counted where it happens; see `ports.metrics`."""
 
+from contextlib import AbstractContextManager, nullcontext
+
 from slack_mcp.metrics import catalogue
 from slack_mcp.metrics.values import Values
 from slack_mcp.ports.metrics import NoteAnswer, NoteCall
@@ -46,3 +48,7 @@ class CountedTurns:
     def note_agent_error(self, code: str) -> None:
         """Count it."""
         self._errors.add(code)
+
+    def listening(self) -> AbstractContextManager[object]:
+        """Return what does nothing."""
+        return nullcontext()

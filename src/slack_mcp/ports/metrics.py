@@ -1,6 +1,7 @@
 """Who is told what happens, to count it. Nobody is told of a tenant, a person or a message; nothing waits or raises."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol, TypeAlias
 
 NoteAnswer: TypeAlias = Callable[[str, float], None]
@@ -25,6 +26,10 @@ class TurnMeter(Protocol):
         """Hear that a run of a turn ended with an error of the agent."""
         ...
 
+    def listening(self) -> AbstractContextManager[object]:
+        """Return what is to be around listening to the agent."""
+        ...
+
 
 class Unmetered:
     """A `TurnMeter` that counts nothing; its functions are a `NoteAnswer` and a `NoteCall` that do the same."""
@@ -37,6 +42,10 @@ class Unmetered:
 
     def note_agent_error(self, code: str) -> None:
         """Do nothing."""
+
+    def listening(self) -> AbstractContextManager[object]:
+        """Return what does nothing."""
+        return nullcontext()
 
 
 def ignore_answer(outcome: str, seconds: float) -> None:

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from functools import partial
 from typing import Annotated, Any, Final, Literal, get_args, get_origin
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator
 from pydantic.fields import FieldInfo
@@ -117,6 +117,27 @@ def _make_keys(value: Any) -> Secret:
     return keys
 
 
+def parse_headers(text: str) -> dict[str, str]:
+    """Return headers; raises ValueError.
+
+    Source: https://opentelemetry.io/docs/specs/otel/protocol/exporter/#specifying-headers-via-environment-variables.
+    """
+    headers = {}
+    for pair in filter(None, (each.strip() for each in text.split(","))):
+        name, mark, value = pair.partition("=")
+        if not mark or not name.strip():
+            raise ValueError("OTEL_EXPORTER_OTLP_HEADERS must be `name=value` with commas between.")
+        headers[unquote(name.strip()).lower()] = unquote(value.strip())
+    return headers
+
+
+def _make_headers(value: Any) -> Secret:
+    """Return the headers, unless they cannot be read."""
+    headers = make_secret(value)
+    parse_headers(headers.reveal())
+    return headers
+
+
 def _split(value: Any) -> Any:
     """Return a comma separated text as its parts."""
     if not isinstance(value, str):
@@ -160,6 +181,7 @@ SecretText = Annotated[Secret, PlainValidator(make_secret), _MASKED]
 AuthTokenText = Annotated[Secret, PlainValidator(partial(_make_token, "AUTH_TOKEN")), _MASKED]
 MetricsTokenText = Annotated[Secret, PlainValidator(partial(_make_token, "METRICS_TOKEN")), _MASKED]
 KeysText = Annotated[Secret, PlainValidator(_make_keys), _MASKED]
+HeadersText = Annotated[Secret, PlainValidator(_make_headers), _MASKED]
 TextList = Annotated[tuple[str, ...], BeforeValidator(_split)]
 WebUrl = Annotated[str, BeforeValidator(_parse_web_url)]
 ExactWebUrl = Annotated[str, BeforeValidator(_check_web_url)]

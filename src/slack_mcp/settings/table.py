@@ -19,6 +19,7 @@ from slack_mcp.settings.kinds import (
     ApiUrl,
     AuthTokenText,
     ExactWebUrl,
+    HeadersText,
     KeysText,
     LogFormat,
     LogLevel,
@@ -30,6 +31,7 @@ from slack_mcp.settings.kinds import (
     get_extra,
     get_name,
     is_secret,
+    parse_headers,
     render_expected,
     setting,
 )
@@ -43,6 +45,7 @@ MCP: Final = "MCP and Mesh"
 TRIGGERS: Final = "Triggers"
 SLACK: Final = "Slack"
 AGENTS: Final = "Agents"
+TRACES: Final = "Traces"
 WORK: Final = "Tuning: work"
 REST: Final = "Tuning: connections, storage, shutdown"
 MAX_PORT: Final = 65535
@@ -299,6 +302,30 @@ class Settings(BaseSettings):
         gt=0,
         le=60,
     )
+    otel_exporter_otlp_endpoint: WebUrl | None = setting(
+        TRACES,
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        None,
+        "Collector that takes traces over OTLP and HTTP, such as `http://collector.example:4318`. Unset: nothing is "
+        "traced. Needs the extra `slack-mcp[otel]`.",
+        expected=A_WEB_URL,
+    )
+    otel_exporter_otlp_headers: HeadersText | None = setting(
+        TRACES,
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        None,
+        "What the collector wants to see, as `name=value,name=value`, percent-encoded where needed.",
+    )
+    otel_service_name: str = setting(TRACES, "OTEL_SERVICE_NAME", "slack-mcp", "What the service is called there.")
+    otel_traces_sampler_arg: float = setting(
+        TRACES,
+        "OTEL_TRACES_SAMPLER_ARG",
+        1.0,
+        "The part of the events that is traced, the same on all pods.",
+        ge=0,
+        le=1,
+    )
+
     lanes_per_pod: int = setting(WORK, "SLACK_MCP_LANES_PER_POD", 64, "Lanes a process works on at once.", ge=1)
     lanes_per_connection: int = setting(
         WORK, "SLACK_MCP_LANES_PER_CONNECTION", 16, "Lanes of one connection worked on at once, by all pods.", ge=1
@@ -526,6 +553,13 @@ class Settings(BaseSettings):
     def key_ring(self) -> KeyRing | None:
         """The keys of `ENCRYPTION_KEYS`, or None."""
         return KeyRing.parse(self.encryption_keys.reveal()) if self.encryption_keys else None
+
+    @property
+    def otel_header_values(self) -> Mapping[str, str]:
+        """The headers for the collector."""
+        return (
+            {} if self.otel_exporter_otlp_headers is None else parse_headers(self.otel_exporter_otlp_headers.reveal())
+        )
 
     @property
     def notices(self) -> tuple[str, ...]:
