@@ -84,6 +84,7 @@ async def test_any_worker_counts_for_all_also_for_one_that_was_killed(postgres_u
             await fleet.restart(pod)
             page = await scrape_until(pod.url, lambda page: page.get("workers") == 2)
             assert count_accepted(page) == 0
+            assert await pod.stop() == 0  # its workers would outlive it for a moment, were it killed
 
 
 def check_silence(page: Scrape) -> None:
