@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 POD_A, POD_B = PodId("pod-a"), PodId("pod-b")
 FOREVER_S = 3600.0
 OVER_S = -1.0
-LEASE_S = 0.3
+LEASE_S = 1.5
 
 
 @pytest.fixture

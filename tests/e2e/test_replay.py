@@ -15,6 +15,7 @@ from fake_openai import FakeOpenAi
 from processes import Fleet, make_workspace, open_fleet
 
 from slack_mcp.app import open_admin
+from slack_mcp.core.ids import ConnectionId
 from slack_mcp.core.model import AgentBackend, Connection, EventState
 from slack_mcp.ports.operations import EventFilter, KeptEvent
 from slack_mcp.simulator import Simulator, Workspace, serve
@@ -23,6 +24,7 @@ from slack_mcp.simulator.server import serve_app
 pytestmark = pytest.mark.anyio
 
 MANY = 6
+TIMEOUT_S = 240
 
 
 class Story:
@@ -107,7 +109,7 @@ async def open_story(directory: Path, database_url: str, *, pods: int, **environ
 async def test_a_question_that_died_is_answered_by_the_present_agent_once(
     kind: str, database_url: str, tmp_path: Path
 ) -> None:
-    with anyio.fail_after(120):
+    with anyio.fail_after(TIMEOUT_S):
         async with open_story(tmp_path, database_url, pods=1 if kind == "sqlite" else 2) as story:
             root = await story.ask("[[401]] canary, who is there?")
             await story.wait_until_finished()
@@ -129,15 +131,16 @@ async def test_a_question_that_died_is_answered_by_the_present_agent_once(
             # Neither of the message's two events is answered a second time by accident.
             left = await story.command("events", "replay", *ids, code=3)
             assert left["counts"] == {"answered": 1, "same_message": 1}
-            written = await story.command("audit", "list", "--connection", "conn_1")
-            targets = [(each["tool"], each["target"], each["result"]) for each in written]
+            async with open_admin(story.fleet.settings) as admin:
+                written = await admin.audit.list_entries(ConnectionId("conn_1"))
+            targets = [(each.tool, each.target, each.result) for each in written]
             assert targets == [("events replay", dead["event_id"], "ok")]
 
 
 async def test_another_answer_is_shown_in_a_shadow_channel_and_then_takes_the_place_of_the_first(
     tmp_path: Path,
 ) -> None:
-    with anyio.fail_after(120):
+    with anyio.fail_after(TIMEOUT_S):
         async with open_story(tmp_path, f"sqlite:{tmp_path}/slack.db", pods=1) as story:
             root = await story.ask("[[chapters]] how does it go?")
             events = await story.wait_until_finished()
@@ -166,7 +169,7 @@ async def test_another_answer_is_shown_in_a_shadow_channel_and_then_takes_the_pl
 
 async def test_pods_that_die_during_a_replay_double_nothing(postgres_url: str, tmp_path: Path) -> None:
     lease = {"SLACK_MCP_LEASE_S": "3", "SLACK_MCP_LEASE_RENEW_S": "1"}
-    with anyio.fail_after(180):
+    with anyio.fail_after(TIMEOUT_S):
         async with open_story(tmp_path, postgres_url, pods=2, **lease) as story:
             story.model.scripts.extend(["401"] * MANY)
             roots = [await story.ask(f"question {number}") for number in range(MANY)]
