@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from slack_mcp.cli.acts import audited
 from slack_mcp.cli.render import print_json, print_table
 from slack_mcp.cli.seam import Admin, Seam
 from slack_mcp.core.errors import ConflictError
@@ -65,7 +66,10 @@ def rotate(
         if not admin.secrets.key_ids:
             raise ConflictError("There is no key to seal with: set ENCRYPTION_KEYS, on all pods first.")
         tell = _make_tell()
-        done = await (admin.secrets.drop_data_keys(tell) if is_undoing else admin.secrets.rotate(tell))
+        command = "secrets rotate --without-data-keys" if is_undoing else "secrets rotate"
+        async with audited(admin.audit, command, target=admin.secrets.key_ids[0]) as act:
+            done = await (admin.secrets.drop_data_keys(tell) if is_undoing else admin.secrets.rotate(tell))
+            act.target = f"{admin.secrets.key_ids[0]} {done.values} values"
         counts = () if is_undoing else await admin.secrets.count_sealed()
         return done, sum(each.count for each in counts if each.is_left)
 

@@ -70,7 +70,7 @@ async def check_backlog(deployment: Deployment) -> Sequence[Finding]:
     else:
         findings = [(fail if age_s >= STUCK_S else warn)(Check.BACKLOG, found, remedy)]
     if dead:
-        remedy = "`slack-mcp why EVENT_ID` says why; docs/troubleshooting.md has the statement that lists them."
+        remedy = "`slack-mcp events list --state dead` says why, and `slack-mcp events replay` tries them again."
         findings.append(warn(Check.DEAD, f"{dead} events were given up within a day.", remedy))
     else:
         findings.append(good(Check.DEAD, "No event was given up within a day."))

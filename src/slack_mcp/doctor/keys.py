@@ -87,7 +87,7 @@ async def check_sealed(deployment: Deployment) -> Sequence[Finding]:
                 Check.SEALED,
                 f"In clear text: {clear.connections} of {clear.of_connections} connections, and {clear.events} of the "
                 f"newest {clear.of_events} events.",
-                "Save those connections again; events go when their retention is over.",
+                "`slack-mcp secrets rotate` seals them.",
             )
         )
     return findings

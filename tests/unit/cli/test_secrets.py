@@ -54,6 +54,8 @@ def test_rotate_says_what_it_did(commands: Commands) -> None:
     assert result.exit_code == 0
     assert result.stdout == "Made 1 data keys, sealed 2 others under the first key, and 3 values anew.\n"
     assert commands.secrets.calls == ["rotate"]
+    (entry,) = commands.audit.entries
+    assert (entry.connection_id, entry.tool, entry.result) == ("", "secrets rotate", "ok")
 
 
 def test_rotate_ends_with_one_while_something_is_left(commands: Commands) -> None:
