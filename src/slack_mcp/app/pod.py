@@ -65,7 +65,6 @@ from slack_mcp.protocol.events import EventCallback
 from slack_mcp.settings import Settings
 from slack_mcp.slack.client import open_slack_apis
 from slack_mcp.store.announcements import Listener, SqlNameAnnouncer, Subscribers
-from slack_mcp.store.data_keys import get_data_keys
 from slack_mcp.store.database import Database
 from slack_mcp.store.health import SqlStoreHealth
 from slack_mcp.store.leadership import SqlLeadership
@@ -181,15 +180,16 @@ async def open_pod(settings: Settings, *, figures: Path | None = None) -> AsyncI
         hears_of_changes = settings.listen_dsn is not None
         # Without a listener a change elsewhere shows when the entry's time is over, so that it is a short one.
         ttl_s = settings.directory_ttl_s if hears_of_changes else min(settings.directory_ttl_s, settings.poll_s)
-        data_keys = get_data_keys(
+        stores = make_stores(
             database,
             sealer,
+            pod_id,
             clock=clock,
-            ttl_s=ttl_s,
-            max_entries=settings.directory_max_entries,
+            announce=lambda change: caches.hear_change(change),  # noqa: PLW0108 - made below
+            keys_ttl_s=ttl_s,
+            max_keys=settings.directory_max_entries,
             is_listening=not hears_of_changes,
         )
-        stores = make_stores(database, sealer, pod_id, clock=clock, announce=lambda change: caches.hear_change(change))  # noqa: PLW0108
         journal = WatchedJournal(stores.journal, values)
         presence, presence_duty = await stack.enter_async_context(open_presence(stores.pods, pod_id))
         lanes = await journal.take_back()
@@ -215,7 +215,7 @@ async def open_pod(settings: Settings, *, figures: Path | None = None) -> AsyncI
         )
         mesh = MeshTransport(http=await stack.enter_async_context(_open_http(settings)))
         names = CachedNames(slack=slack, clock=clock)
-        caches = Caches(directory=directory, names=names, data_keys=data_keys.cache)
+        caches = Caches(directory=directory, names=names, data_keys=stores.data_keys.cache)
         announcer = SqlNameAnnouncer(database, tell=caches.hear_names)
         agents = make_agents(
             settings,

@@ -16,6 +16,7 @@ from slack_mcp.store.assistant import SqlAssistantMemory
 from slack_mcp.store.audit import SqlAuditLog
 from slack_mcp.store.buckets import SqlBuckets
 from slack_mcp.store.connections import SqlConnectionStore
+from slack_mcp.store.data_keys import DEFAULT_MAX_ENTRIES, DEFAULT_TTL_S, DataKeys, get_data_keys
 from slack_mcp.store.database import Database
 from slack_mcp.store.installations import SqlInstallationStore
 from slack_mcp.store.open import open_journal
@@ -34,6 +35,7 @@ S_PER_DAY: Final = 86_400.0
 class Stores:
     """The stores of one pod."""
 
+    data_keys: DataKeys
     connections: SqlConnectionStore
     installations: SqlInstallationStore
     tokens: SqlTokenStore
@@ -57,9 +59,27 @@ def make_stores(
     *,
     clock: Clock,
     announce: Callable[[ConnectionChange], None],
+    keys_ttl_s: float = DEFAULT_TTL_S,
+    max_keys: int = DEFAULT_MAX_ENTRIES,
+    is_listening: bool = True,
 ) -> Stores:
-    """Return the stores; `announce` tells this process of a change to a connection, after its commit."""
+    """Return the stores.
+
+    Args:
+        database: where everything is kept.
+        sealer: seals it.
+        pod_id: of this process.
+        clock: dates it.
+        announce: tells this process of a change to a connection, after its commit.
+        keys_ttl_s: how long a connection's data key is believed.
+        max_keys: how many are remembered.
+        is_listening: False where nothing is believed before changes are heard.
+    """
     return Stores(
+        # Made first: the other stores share it.
+        data_keys=get_data_keys(
+            database, sealer, clock=clock, ttl_s=keys_ttl_s, max_entries=max_keys, is_listening=is_listening
+        ),
         connections=SqlConnectionStore(database, sealer, clock=clock, announce=announce),
         tokens=SqlTokenStore(database, sealer, clock=clock, announce=announce),
         installations=SqlInstallationStore(database, sealer, clock=clock, announce=announce),
