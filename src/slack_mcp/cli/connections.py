@@ -29,6 +29,7 @@ from slack_mcp.cli.render import (
     render_connection,
     render_list_row,
 )
+from slack_mcp.cli.rotate_secret import rotate_secret
 from slack_mcp.cli.seam import Admin, Seam
 from slack_mcp.core.errors import ConflictError, ConnectionNotFoundError, InvalidInputError
 from slack_mcp.core.ids import ConnectionId
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 cli = typer.Typer(help="Add, list, show, set up, test, disable, enable or remove connections.", no_args_is_help=True)
+cli.command("rotate-secret")(rotate_secret)
 
 Id = Annotated[str, typer.Argument(metavar="CONNECTION_ID", help="The connection's id.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]

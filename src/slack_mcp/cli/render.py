@@ -40,9 +40,12 @@ def render_connection(connection: Connection) -> dict[str, Any]:
         "thread_timeout_min": choices.thread_timeout_min,
         "bot_token": _render_secret(connection.bot_token),
         "signing_secret": _render_secret(connection.signing_secret),
+        "previous_signing_secret_until": _render_s(
+            connection.previous_signing_secret_until_s if connection.previous_signing_secret else None
+        ),
         "user_token": _render_secret(connection.user_token),
         "refresh_token": _render_secret(connection.refresh_token),
-        "token_expires_at": _render_expiry(connection),
+        "token_expires_at": _render_s(connection.token_expires_at_s),
         "client_id": connection.client_id,
         "client_secret": _render_secret(connection.client_secret),
         "mesh_token": _render_secret(connection.mesh_token),
@@ -84,10 +87,9 @@ def _render_refused_since(connection: Connection) -> str | None:
     return None if refused_ms is None else render_time(refused_ms)
 
 
-def _render_expiry(connection: Connection) -> str | None:
-    """Return when the bot token expires, None when it does not."""
-    expires_s = connection.token_expires_at_s
-    return None if expires_s is None else render_time(int(expires_s * MS_PER_S))
+def _render_s(at_s: float | None) -> str | None:
+    """Return unix seconds as people and machines read them, None for none."""
+    return None if at_s is None else render_time(int(at_s * MS_PER_S))
 
 
 def render_time(at_ms: int) -> str:
