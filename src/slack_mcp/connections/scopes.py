@@ -61,7 +61,16 @@ FEATURES: Final[Mapping[Feature, FeatureNeeds]] = MappingProxyType(
     {
         Feature.BOT: FeatureNeeds(
             bot_scopes=REQUIRED_SCOPES,
-            bot_events=("app_mention", "message.im", "message.channels", "message.groups", "message.mpim"),
+            bot_events=(
+                "app_mention",
+                "message.im",
+                "message.channels",
+                "message.groups",
+                "message.mpim",
+                # So that nothing is kept of a workspace that has removed the app.
+                "app_uninstalled",
+                "tokens_revoked",
+            ),
         ),
         Feature.ASSISTANT: FeatureNeeds(
             bot_scopes={
