@@ -4,6 +4,7 @@ import socket
 from collections.abc import AsyncIterator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from typing import Final
 
 import anyio
 import uvicorn
@@ -18,6 +19,8 @@ from slack_mcp.simulator.page import page_routes
 from slack_mcp.simulator.response_server import response_routes
 from slack_mcp.simulator.simulator import Simulator
 from slack_mcp.simulator.webapi import WebApi
+
+CLOSE_TIMEOUT_S: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,10 +63,15 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.listening = anyio.Event()
+        self.closed = anyio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
         self.listening.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets=sockets)
+        self.closed.set()
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -88,6 +96,9 @@ async def serve_app(app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0) -> 
                 yield f"http://{f'[{host}]' if ':' in host else host}:{bound}"
             finally:
                 server.should_exit = True
+                # Before an error of the caller's cancels it: a socket that is left open can hang the event loop's end.
+                with anyio.move_on_after(CLOSE_TIMEOUT_S, shield=True):
+                    await server.closed.wait()
 
 
 @asynccontextmanager
