@@ -27,7 +27,7 @@ from slack_mcp.settings import Settings
 from slack_mcp.simulator import Workspace
 from slack_mcp.simulator.model import Message
 
-START_TIMEOUT_S = 60
+START_TIMEOUT_S = 120
 THINKING = render_sentence("en", Sentence.THINKING)
 STOP_TIMEOUT_S = 25
 MESH_SECRET = "mesh-secret-mesh-secret-mesh-secret"
