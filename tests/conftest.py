@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 from postgres import Postgres, run_postgres
+from valkey import ValkeyServer, run_valkey
 
 # A busy machine is no failure: how long something takes is measured in the benchmark.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -35,3 +36,10 @@ def empty_postgres_url(postgres: Postgres) -> Iterator[str]:
     """A database of this test's own without any table, as `DATABASE_URL` takes it."""
     with postgres.database(migrated=False) as url:
         yield url
+
+
+@pytest.fixture
+def valkey_server() -> Iterator[ValkeyServer]:
+    """A Valkey of this test's own: it is there in some hundredths of a second."""
+    with run_valkey() as server:
+        yield server

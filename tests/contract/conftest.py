@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from postgres import make_url
+from database_kinds import choose_database
 
 from slack_mcp.store.database import Database, open_database
 from slack_mcp.store.migrate import Migrations
@@ -14,9 +14,7 @@ from slack_mcp.store.url import DatabaseUrl
 @pytest.fixture(params=["sqlite_file", "sqlite_memory", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> DatabaseUrl:
     """Each kind of database; PostgreSQL starts only when its turn comes."""
-    if request.param == "postgresql":
-        return make_url(request.getfixturevalue("postgres_url"))
-    return make_url(f"sqlite:{tmp_path}/slack.db" if request.param == "sqlite_file" else ":memory:")
+    return choose_database(request.param, request, tmp_path)
 
 
 @pytest.fixture

@@ -128,7 +128,7 @@ def test_what_would_be_done_is_seen(tmp_path: Path) -> None:
         ),
         ("slack_mcp.protocol.events", {"anyio", "asyncio", "starlette", "structlog"}),
         ("slack_mcp.simulator", {"mcp", "openai", "aiohttp", "slack_sdk", "pydantic", "sqlalchemy"}),
-        ("slack_mcp.app", {"openai", "google"}),  # extras that need not be installed
+        ("slack_mcp.app", {"openai", "google", "redis"}),  # extras that need not be installed
     ],
 )
 def test_what_need_not_be_loaded_is_not(module: str, unwanted: set[str], tmp_path: Path) -> None:

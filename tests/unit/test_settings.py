@@ -17,6 +17,7 @@ PG = "postgresql://u:canary@h/d"
 SECRETS = {
     "DATABASE_URL": PG,
     "DATABASE_LISTEN_URL": PG,
+    "REDIS_URL": "redis://u:canary@h",
     "ENCRYPTION_KEYS": KEY,
     "AUTH_TOKEN": "canary" * 5,
     "METRICS_TOKEN": "canary" * 5,
@@ -280,3 +281,26 @@ def test_headers_that_are_none_are_refused_without_being_shown(headers: str) -> 
 @pytest.mark.parametrize("ratio", ["-0.1", "1.1", "nan", "half"])
 def test_the_part_that_is_traced_is_between_none_and_all(ratio: str) -> None:
     assert "OTEL_TRACES_SAMPLER_ARG" in problems_of(OTEL_TRACES_SAMPLER_ARG=ratio)[0]
+
+
+def test_valkey_needs_postgresql_and_a_url_that_can_be_read() -> None:
+    assert problems_of(REDIS_URL="redis://h") == (
+        "REDIS_URL is for several pods, which need PostgreSQL: remove it, or set DATABASE_URL=postgresql://….",
+    )
+    (problem,) = problems_of(REDIS_URL="http://u:canary@h", DATABASE_URL=PG)
+    assert problem.startswith("REDIS_URL must read redis://")
+    assert "canary" not in problem
+    settings = read(REDIS_URL="rediss://u:canary@h/3", DATABASE_URL=PG, ENCRYPTION_KEYS=KEY)
+    assert settings.valkey is not None
+    assert settings.valkey.describe() == "Valkey 3 at h:6379 (TLS)"
+    assert settings.notices == ()
+
+
+def test_it_is_said_when_valkey_gets_no_connections_for_want_of_keys() -> None:
+    notices = read(REDIS_URL="redis://h", DATABASE_URL=PG).notices
+    assert any("no connection is kept in Valkey" in notice for notice in notices)
+
+
+def test_prefix_of_keys_is_made_of_plain_characters() -> None:
+    (problem,) = problems_of(SLACK_MCP_REDIS_PREFIX="a:b")
+    assert problem == "SLACK_MCP_REDIS_PREFIX must be letters, digits, '_', '.' and '-'."

@@ -30,6 +30,7 @@ from slack_mcp.app.stores import S_PER_DAY, list_deletions, make_stores
 from slack_mcp.app.surfaces import make_surfaces
 from slack_mcp.app.tracing import open_tracing
 from slack_mcp.app.triggers import open_triggers
+from slack_mcp.app.valkey import check_valkey_client, open_valkey_parts
 from slack_mcp.bot.addressed import SkipReason, find_reason_to_skip
 from slack_mcp.bot.context_notes import may_be_remembered
 from slack_mcp.budget.shared import SharedBudget
@@ -165,11 +166,13 @@ async def open_pod(settings: Settings, *, figures: Path | None = None) -> AsyncI
         figures: the directory in which several processes of one service share their metrics.
 
     Raises:
-        SettingsError: the key file, or the agent that was chosen, cannot be used; or another process has the database.
+        SettingsError: the key file, the agent that was chosen or Valkey's client cannot be used; or another process has
+            the database.
         MigrationFailedError, SchemaOutdatedError, StoreUnavailableError: the database is not what it has to be.
     """
     clock = SystemClock()
     pod_id = PodId(f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}")
+    check_valkey_client(settings)
     sealer = make_sealer(settings)
     values = Values(now_s=clock.now_s)
     async with AsyncExitStack() as stack:
@@ -203,9 +206,11 @@ async def open_pod(settings: Settings, *, figures: Path | None = None) -> AsyncI
             is_listening=not hears_of_changes,
         )
 
+        valkey = await stack.enter_async_context(open_valkey_parts(settings, buckets=stores.buckets, clock=clock))
         budget = None
         if settings.slack_budget:
-            budget = SharedBudget(buckets=stores.buckets, clock=clock, factor=settings.slack_budget_factor)
+            buckets = valkey.buckets if valkey else stores.buckets
+            budget = SharedBudget(buckets=buckets, clock=clock, factor=settings.slack_budget_factor)
         slack = await stack.enter_async_context(
             open_slack_apis(
                 base_url=settings.slack_api_url,
@@ -418,6 +423,7 @@ async def open_pod(settings: Settings, *, figures: Path | None = None) -> AsyncI
             pod=state,
             clock=clock,
             seals=sealer.seals,
+            valkey=None if valkey is None else lambda: {"connected": not valkey.is_lost()},
         )
         yield Pod(
             pod_id=pod_id,

@@ -1,4 +1,4 @@
-"""Budgets that all pods share: tokens in the database, and what of them a call to Slack may spend."""
+"""Budgets that all pods share: tokens in one place, and what of them a call to Slack may spend."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -65,7 +65,7 @@ class BucketBlock:
 
 
 class Buckets(Protocol):
-    """Token buckets in the database, the same ones for all pods. Every method may raise `StoreUnavailableError`.
+    """Token buckets, the same ones for all pods. Every method may raise `StoreUnavailableError`.
 
     Between any two moments no more tokens are given out than the bucket holds plus what came back in the meantime.
     """
@@ -100,6 +100,22 @@ class Buckets(Protocol):
 
         `before_s` has to be longer than any bucket takes to fill up, since one that is used again begins full.
         """
+        ...
+
+
+class FastBuckets(Buckets, Protocol):
+    """Buckets that a server has beside the database, and may forget."""
+
+    async def begin(self) -> None:
+        """Let all buckets be empty from now on, and fill: tokens were taken elsewhere, or may have been."""
+        ...
+
+
+class LastingBuckets(Buckets, Protocol):
+    """Buckets that the database has."""
+
+    async def empty(self, keys: Sequence[tuple[ConnectionId, str]]) -> None:
+        """Let these buckets have no tokens now, whether they were used before or not. No two keys may be the same."""
         ...
 
 

@@ -37,6 +37,7 @@ from slack_mcp.settings.kinds import (
 )
 from slack_mcp.settings.sources import collect
 from slack_mcp.store.url import DatabaseUrl, parse_database_url
+from slack_mcp.valkey.url import ValkeyUrl, parse_valkey_url
 
 SERVER: Final = "Server"
 DATABASE: Final = "Database"
@@ -108,6 +109,22 @@ class Settings(BaseSettings):
     )
     data_dir: Path = setting(
         DATABASE, "DATA_DIR", Path("./data"), "Directory of the default SQLite database.", expected="a directory"
+    )
+
+    redis_url: SecretText | None = setting(
+        DATABASE,
+        "REDIS_URL",
+        None,
+        "Valkey or Redis beside PostgreSQL: `redis://user:password@host:6379/0`, or `rediss://…` for TLS (with "
+        "`ssl_ca_certs`, `ssl_certfile`, `ssl_keyfile`). Optional; needs the extra `valkey`.",
+    )
+    redis_prefix: str = setting(
+        DATABASE,
+        "SLACK_MCP_REDIS_PREFIX",
+        "slack-mcp",
+        "What all keys and channels there begin with. Deployments that share a server need different ones.",
+        expected="letters, digits, '_', '.' and '-'",
+        pattern=r"^[A-Za-z0-9_.-]{1,64}$",
     )
 
     encryption_keys: KeysText | None = setting(
@@ -527,6 +544,22 @@ class Settings(BaseSettings):
                 raise ValueError(str(error)) from None
         return value
 
+    @field_validator("redis_url", mode="after")
+    @classmethod
+    def _check_redis_url(cls, value: Secret | None) -> Secret | None:
+        """Refuse a URL that cannot be used."""
+        if value is not None:
+            try:
+                parse_valkey_url(value.reveal())
+            except SettingsError as error:
+                raise ValueError(str(error)) from None
+        return value
+
+    @property
+    def valkey(self) -> ValkeyUrl | None:
+        """Where `REDIS_URL` points, or None."""
+        return parse_valkey_url(self.redis_url.reveal()) if self.redis_url else None
+
     @property
     def database(self) -> DatabaseUrl:
         """The database, as `DATABASE_URL` or the default names it."""
@@ -572,10 +605,16 @@ class Settings(BaseSettings):
             notices.append("The database is in memory: everything is gone when the process ends.")
         if database.dialect == "postgresql" and self.encryption_keys is None:
             notices.append("ENCRYPTION_KEYS is not set: tokens and message text are stored in clear text.")
+        if self.redis_url and self.encryption_keys is None:
+            notices.append(
+                "REDIS_URL is set and ENCRYPTION_KEYS is not: no connection is kept in Valkey, where it would be in "
+                "clear text."
+            )
         if database.dialect == "postgresql" and not self.database_prepared_statements and not self.database_listen_url:
             notices.append(
                 "DATABASE_PREPARED_STATEMENTS is false and DATABASE_LISTEN_URL is not set: behind PgBouncer in "
-                "transaction mode other pods hear of changes only by polling."
+                "transaction mode other pods hear of changes only "
+                + ("from Valkey and by polling." if self.redis_url else "by polling.")
             )
         return tuple(notices)
 
@@ -624,6 +663,11 @@ RULES: Final = (
         ("workers", "database_url"),
         lambda s: s.workers == 1 or s.database.dialect == "postgresql",
         "WORKERS above 1 needs PostgreSQL: set DATABASE_URL=postgresql://…, or WORKERS=1.",
+    ),
+    Rule(
+        ("redis_url", "database_url"),
+        lambda s: s.redis_url is None or s.database.dialect == "postgresql",
+        "REDIS_URL is for several pods, which need PostgreSQL: remove it, or set DATABASE_URL=postgresql://….",
     ),
     Rule(
         ("database_listen_url", "database_url"),

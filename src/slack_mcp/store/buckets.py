@@ -69,6 +69,14 @@ WITH blocked AS (
 SELECT pg_notify($4, $5)
 """
 
+_EMPTY: Final = f"""
+INSERT INTO slack_buckets AS b (connection_id, bucket, tokens, updated_at_ms, blocked_until_ms)
+SELECT connection_id, bucket, 0, {_NOW}, 0
+FROM unnest($1::text[], $2::text[]) AS a(connection_id, bucket)
+ORDER BY connection_id, bucket
+ON CONFLICT (connection_id, bucket) DO UPDATE SET tokens = 0, updated_at_ms = {_NOW}
+"""
+
 # What somebody uses at the moment is not idle, and is looked at again when its lock is had.
 _DELETE_IDLE: Final = f"""
 WITH idle AS MATERIALIZED (
@@ -108,7 +116,7 @@ def share_out(available: float, request: LeaseRequest, *, unit: float = 1.0) -> 
 
 
 class SqlBuckets:
-    """`ports.budget.Buckets`.
+    """`ports.budget.LastingBuckets`.
 
     Args:
         database: has the buckets.
@@ -145,6 +153,17 @@ class SqlBuckets:
         now_ms = self._now_ms()
         values = (connection_id, bucket, 0.0, now_ms, now_ms + for_ms)
         await self._database.run_in_sqlite(lambda connection: connection.execute(_SQLITE_PUT, values))
+
+    async def empty(self, keys: Sequence[tuple[ConnectionId, str]]) -> None:
+        """Let these buckets have no tokens now, whether they were used before or not."""
+        if self._database.dialect == "postgresql":
+            async with self._database.driver() as driver:
+                await driver.execute(_EMPTY, [each[0] for each in keys], [each[1] for each in keys])
+            return
+        now_ms = self._now_ms()
+        await self._database.run_in_sqlite(
+            lambda connection: [connection.execute(_SQLITE_PUT, (*key, 0.0, now_ms, 0)) for key in keys]
+        )
 
     async def delete_idle(self, *, before_s: float, limit: int) -> int:
         """Delete up to `limit` buckets that nobody has used for `before_s` seconds; returns how many there were."""

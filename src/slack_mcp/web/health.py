@@ -49,6 +49,7 @@ class Health:
 
     Args:
         seals: whether secrets are sealed at rest.
+        valkey: how it stands with Valkey, where there is one; whatever it is, the service goes on.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Health:
         pod: PodState,
         clock: Clock,
         seals: bool,
+        valkey: Callable[[], dict[str, bool]] | None = None,
     ) -> None:
         self._store = store
         self._connections = connections
@@ -73,6 +75,7 @@ class Health:
         self._pod = pod
         self._clock = clock
         self._seals = seals
+        self._valkey = valkey
         self._started_s = clock.monotonic_s()
         self._counting = anyio.Lock()
         self._counts: dict[str, Any] = {}
@@ -138,6 +141,7 @@ class Health:
                 "size": stats.size,
             },
             "secretsSealed": self._seals,
+            "valkey": self._valkey() if self._valkey else None,
         }
         try:
             with anyio.fail_after(DATABASE_TIMEOUT_S):
