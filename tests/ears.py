@@ -8,7 +8,9 @@ from math import inf
 import anyio
 
 from slack_mcp.core.model import ConnectionChange
-from slack_mcp.store.announcements import Listener, Subscribers
+from slack_mcp.ports.announcements import Subscribers
+from slack_mcp.ports.directory import ReadPoint
+from slack_mcp.store.announcements import Listener
 
 LISTENING, DEAF, WORK = "listening", "deaf", "work"
 PATIENCE_S = 10.0
@@ -30,6 +32,9 @@ class Ears:
 
     def on_listening(self, is_listening: bool) -> None:
         self._send.send_nowait(LISTENING if is_listening else DEAF)
+
+    def on_point(self, point: ReadPoint) -> None:
+        """Do nothing: it is told before `on_listening`, which is kept."""
 
     async def hear(self) -> ConnectionChange | str:
         """Return the next thing heard."""
@@ -53,6 +58,7 @@ class Ears:
             on_listening=self.on_listening,
             on_lag=self.lags_s.append,
             on_clock=self.ahead_s.append,
+            on_point=self.on_point,
         )
         listener = Listener(
             dsn,
@@ -62,8 +68,13 @@ class Ears:
             heartbeat_timeout_s=0.2,
             now_s=now_s,
         )
+        async with self.closing(), anyio.create_task_group() as tasks:
+            tasks.start_soon(listener.run)
+            yield listener
+            tasks.cancel_scope.cancel()
+
+    @asynccontextmanager
+    async def closing(self) -> AsyncIterator[None]:
+        """Hear nothing any more at the end."""
         with self._send, self._receive:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(listener.run)
-                yield listener
-                tasks.cancel_scope.cancel()
+            yield

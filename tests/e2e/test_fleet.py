@@ -1,6 +1,5 @@
 """Three pods on one PostgreSQL: any of them answers, and all of them know the same."""
 
-import json
 import statistics
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import httpx2
 import pytest
 from fake_mesh import FakeMesh
-from processes import MESH_SECRET, AnswerCount, Fleet, PodProcess, make_workspace, open_fleet, open_http
+from fleet_acts import configure, post_signed
+from processes import MESH_SECRET, AnswerCount, Fleet, make_workspace, open_fleet, open_http
 
-from slack_mcp.simulator import Simulator, Workspace, serve, sign
+from slack_mcp.simulator import Simulator, Workspace, serve
 from slack_mcp.simulator.server import serve_app
 
 pytestmark = pytest.mark.anyio
@@ -34,37 +33,6 @@ async def open_world(
         await fleet.add(pods)
         simulator.deliverer.targets = fleet.urls
         yield simulator, fleet
-
-
-async def configure(
-    http: httpx2.AsyncClient, pod: PodProcess, mesh: FakeMesh, workspace: Workspace, *, agent_id: str | None = None
-) -> None:
-    """Do what Mesh does when a user saves the configuration of a connection."""
-    state: dict[str, Any] = {
-        "SLACK_CREDENTIALS": {"BOT_TOKEN": workspace.bot_token, "SIGNING_SECRET": workspace.signing_secret}
-    }
-    if agent_id:
-        state["AGENT"] = {"__type": "@deco/agent", "value": agent_id}
-    token = mesh.mint_token(str(workspace.connection_id), metadata={"state": state})
-    answer = await http.post(
-        f"{pod.url}/mcp",
-        headers={"x-mesh-token": token, "Accept": "application/json, text/event-stream"},
-        json={
-            "jsonrpc": "2.0",
-            "id": "save-1",
-            "method": "tools/call",
-            "params": {"name": "ON_MCP_CONFIGURATION", "arguments": {"state": state, "scopes": []}},
-        },
-    )
-    result = answer.json()["result"]
-    assert not result.get("isError"), result
-
-
-async def post_signed(http: httpx2.AsyncClient, pod: PodProcess, workspace: Workspace, body: Any, secret: str) -> int:
-    content = json.dumps(body).encode()
-    headers = sign(content, secret, int(Simulator().clock.now_s())) | {"Content-Type": "application/json"}
-    url = f"{pod.url}/slack/events/{workspace.connection_id}"
-    return (await http.post(url, content=content, headers=headers)).status_code
 
 
 @pytest.mark.parametrize("generation", ["A", "B", "C"])

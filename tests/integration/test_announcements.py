@@ -18,8 +18,9 @@ from store_samples import make_connection
 
 from slack_mcp.core.ids import ConnectionId, PodId
 from slack_mcp.core.model import ConnectionChange
+from slack_mcp.ports.announcements import CONNECTIONS_CHANNEL, WORK_CHANNEL
 from slack_mcp.sealing import Sealer
-from slack_mcp.store.announcements import CONNECTIONS_CHANNEL, WORK_CHANNEL, announce_change
+from slack_mcp.store.announcements import announce_change
 from slack_mcp.store.connections import SqlConnectionStore
 from slack_mcp.store.database import Database, open_database
 from slack_mcp.store.health import SqlStoreHealth

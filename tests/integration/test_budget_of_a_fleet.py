@@ -21,8 +21,9 @@ from valkey_pods import PREFIX, age_buckets, open_valkey_at
 from slack_mcp.budget.limits import LEASE_S, ROUNDING_S, list_limits
 from slack_mcp.core.errors import StoreUnavailableError
 from slack_mcp.core.ids import ConnectionId
+from slack_mcp.ports.announcements import BUDGET_CHANNEL, Subscribers
 from slack_mcp.ports.budget import BucketBlock
-from slack_mcp.store.announcements import BUDGET_CHANNEL, Listener, Subscribers
+from slack_mcp.store.announcements import Listener
 from slack_mcp.store.buckets import SqlBuckets
 from slack_mcp.store.database import open_database
 from slack_mcp.store.migrate import Migrations

@@ -17,8 +17,9 @@ from slack_mcp.core.ids import ConnectionId, EventId
 from slack_mcp.core.model import Claim, JournalledEvent
 from slack_mcp.names.feed import NameFeed
 from slack_mcp.names.resolve import CachedNames
+from slack_mcp.ports.announcements import NAMES_CHANNEL, Subscribers
 from slack_mcp.ports.names import NameChange, NameKind
-from slack_mcp.store.announcements import NAMES_CHANNEL, Listener, SqlNameAnnouncer, Subscribers
+from slack_mcp.store.announcements import Listener, SqlNameAnnouncer
 from slack_mcp.store.database import Database, open_database
 
 pytestmark = pytest.mark.anyio

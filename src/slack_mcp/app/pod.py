@@ -5,7 +5,7 @@ import secrets
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -30,7 +30,7 @@ from slack_mcp.app.stores import S_PER_DAY, list_deletions, make_stores
 from slack_mcp.app.surfaces import make_surfaces
 from slack_mcp.app.tracing import open_tracing
 from slack_mcp.app.triggers import open_triggers
-from slack_mcp.app.valkey import check_valkey_client, open_valkey_parts
+from slack_mcp.app.valkey import ValkeyRoom, open_valkey_room
 from slack_mcp.bot.addressed import SkipReason, find_reason_to_skip
 from slack_mcp.bot.context_notes import may_be_remembered
 from slack_mcp.budget.shared import SharedBudget
@@ -40,7 +40,7 @@ from slack_mcp.connections.renew import RENEW_INTERVAL_S, TokenRenewer
 from slack_mcp.connections.revoked import REVOCATION_EVENTS, RevocationHandler
 from slack_mcp.core.clock import SystemClock
 from slack_mcp.core.ids import PodId
-from slack_mcp.core.model import Connection, Delivery
+from slack_mcp.core.model import Connection, ConnectionChange, Delivery
 from slack_mcp.inbox.dispatch import Dispatcher, WorkLimits
 from slack_mcp.inbox.group_commit import CommitLimits, GroupCommit
 from slack_mcp.inbox.leader import Leader
@@ -60,12 +60,14 @@ from slack_mcp.metrics.values import Values
 from slack_mcp.metrics.watch import WatchedBudget, WatchedJournal, WatchedRatings, WatchedTriggers
 from slack_mcp.names.feed import NAME_EVENTS, NameFeed
 from slack_mcp.names.resolve import CachedNames
+from slack_mcp.ports.announcements import Subscribers
 from slack_mcp.ports.budget import FreeBudget
+from slack_mcp.ports.names import NameChange
 from slack_mcp.protocol.backoff import RetryLimits
 from slack_mcp.protocol.events import EventCallback
 from slack_mcp.settings import Settings
 from slack_mcp.slack.client import open_slack_apis
-from slack_mcp.store.announcements import Listener, SqlNameAnnouncer, Subscribers
+from slack_mcp.store.announcements import Listener, SqlNameAnnouncer
 from slack_mcp.store.database import Database
 from slack_mcp.store.health import SqlStoreHealth
 from slack_mcp.store.leadership import SqlLeadership
@@ -122,6 +124,7 @@ class Pod:
     renewer: Repeater
     budget: SharedBudget | None
     listener: Listener | None
+    valkey: ValkeyRoom | None
     drain_delay_s: float
     drain_timeout_s: float
 
@@ -144,6 +147,8 @@ class Pod:
                 background.start_soon(self.budget.run, name="budget")
             if self.listener is not None:
                 background.start_soon(self.listener.run, name="listen")
+            if self.valkey is not None:
+                background.start_soon(self.valkey.run, name="valkey")
             async with anyio.create_task_group() as work:
                 work.start_soon(lambda: self.dispatcher.run(drain_timeout_s=self.drain_timeout_s), name="dispatch")
                 work.start_soon(server.run_on, listener, name="http")
@@ -154,6 +159,8 @@ class Pod:
                 await anyio.sleep(self.drain_delay_s)
                 self.dispatcher.stop()
                 server.stop()
+            if self.valkey is not None:
+                await self.valkey.flush()
             background.cancel_scope.cancel()
 
 
@@ -166,13 +173,11 @@ async def open_pod(settings: Settings, *, figures: Path | None = None) -> AsyncI
         figures: the directory in which several processes of one service share their metrics.
 
     Raises:
-        SettingsError: the key file, the agent that was chosen or Valkey's client cannot be used; or another process has
-            the database.
+        SettingsError: the key file, or the agent that was chosen, cannot be used; or another process has the database.
         MigrationFailedError, SchemaOutdatedError, StoreUnavailableError: the database is not what it has to be.
     """
     clock = SystemClock()
     pod_id = PodId(f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}")
-    check_valkey_client(settings)
     sealer = make_sealer(settings)
     values = Values(now_s=clock.now_s)
     async with AsyncExitStack() as stack:
@@ -183,15 +188,21 @@ async def open_pod(settings: Settings, *, figures: Path | None = None) -> AsyncI
         hears_of_changes = settings.listen_dsn is not None
         # Without a listener a change elsewhere shows when the entry's time is over, so that it is a short one.
         ttl_s = settings.directory_ttl_s if hears_of_changes else min(settings.directory_ttl_s, settings.poll_s)
+        # Nor is anything believed, before Valkey tells of changes, where that is to.
+        is_listening = not hears_of_changes and settings.valkey is None
         stores = make_stores(
             database,
             sealer,
             pod_id,
             clock=clock,
-            announce=lambda change: caches.hear_change(change),  # noqa: PLW0108 - made below
+            announce=lambda change: _tell(change, caches, valkey),
+            tell_work=lambda: None if valkey is None else valkey.announcer.tell_work(),
             keys_ttl_s=ttl_s,
             max_keys=settings.directory_max_entries,
-            is_listening=not hears_of_changes,
+            is_listening=is_listening,
+        )
+        valkey = await stack.enter_async_context(
+            open_valkey_room(settings, buckets=stores.buckets, store=stores.connections, sealer=sealer, clock=clock)
         )
         journal = WatchedJournal(stores.journal, values)
         presence, presence_duty = await stack.enter_async_context(open_presence(stores.pods, pod_id))
@@ -203,14 +214,15 @@ async def open_pod(settings: Settings, *, figures: Path | None = None) -> AsyncI
             clock=clock,
             ttl_s=ttl_s,
             max_entries=settings.directory_max_entries,
-            is_listening=not hears_of_changes,
+            is_listening=is_listening,
+            second=None if valkey is None else valkey.second,
         )
 
-        valkey = await stack.enter_async_context(open_valkey_parts(settings, buckets=stores.buckets, clock=clock))
         budget = None
         if settings.slack_budget:
-            buckets = valkey.buckets if valkey else stores.buckets
-            budget = SharedBudget(buckets=buckets, clock=clock, factor=settings.slack_budget_factor)
+            budget = SharedBudget(
+                buckets=valkey.buckets if valkey else stores.buckets, clock=clock, factor=settings.slack_budget_factor
+            )
         slack = await stack.enter_async_context(
             open_slack_apis(
                 base_url=settings.slack_api_url,
@@ -221,7 +233,7 @@ async def open_pod(settings: Settings, *, figures: Path | None = None) -> AsyncI
         mesh = MeshTransport(http=await stack.enter_async_context(_open_http(settings)))
         names = CachedNames(slack=slack, clock=clock)
         caches = Caches(directory=directory, names=names, data_keys=stores.data_keys.cache)
-        announcer = SqlNameAnnouncer(database, tell=caches.hear_names)
+        announcer = SqlNameAnnouncer(database, tell=lambda change: _tell_names(change, caches, valkey))
         agents = make_agents(
             settings,
             http=await stack.enter_async_context(_open_http(settings)),
@@ -335,18 +347,7 @@ async def open_pod(settings: Settings, *, figures: Path | None = None) -> AsyncI
                 base_s=settings.retry_base_s,
             ),
         )
-        listener = _make_listener(
-            settings,
-            Subscribers(
-                on_change=caches.hear_change,
-                on_work=dispatcher.wake_from_outside,
-                on_listening=caches.hear_listening,
-                on_names=caches.hear_names,
-                on_lag=values.histogram(catalogue.INVALIDATION_LAG_SECONDS).observe,
-                on_clock=values.gauge(catalogue.DATABASE_CLOCK_OFFSET_SECONDS).set,
-                **({} if budget is None else {"on_block": budget.hear}),
-            ),
-        )
+        listener = _subscribe(settings, _make_subscribers(values, caches, dispatcher, budget, valkey), valkey)
         receiver = Receiver(
             directory=directory,
             verifier=verifier,
@@ -423,7 +424,7 @@ async def open_pod(settings: Settings, *, figures: Path | None = None) -> AsyncI
             pod=state,
             clock=clock,
             seals=sealer.seals,
-            valkey=None if valkey is None else lambda: {"connected": not valkey.is_lost()},
+            valkey=None if valkey is None else valkey.describe,
         )
         yield Pod(
             pod_id=pod_id,
@@ -475,6 +476,7 @@ async def open_pod(settings: Settings, *, figures: Path | None = None) -> AsyncI
             ),
             budget=budget,
             listener=listener,
+            valkey=valkey,
             drain_delay_s=settings.drain_delay_s,
             drain_timeout_s=settings.drain_timeout_s,
         )
@@ -489,6 +491,20 @@ async def _open_migrated(settings: Settings) -> AsyncIterator[Database]:
             for name in await migrations(settings, database=database).up():
                 _log.info("migration.applied", migration=name)
             yield database
+
+
+def _tell(change: ConnectionChange, caches: Caches, valkey: ValkeyRoom | None) -> None:
+    """Tell this process of a committed change, and the others beside the database."""
+    caches.hear_change(change)
+    if valkey is not None:
+        valkey.announcer.tell_change(change)
+
+
+def _tell_names(change: NameChange, caches: Caches, valkey: ValkeyRoom | None) -> None:
+    """Tell this process what is not to be believed, and the others beside the database."""
+    caches.hear_names(change)
+    if valkey is not None:
+        valkey.announcer.tell_names(change)
 
 
 def _triage(connection: Connection, event: EventCallback) -> str | None:
@@ -522,7 +538,28 @@ def _make_work_limits(settings: Settings) -> WorkLimits:
     )
 
 
-def _make_listener(settings: Settings, subscribers: Subscribers) -> Listener | None:
+def _make_subscribers(
+    values: Values, caches: Caches, dispatcher: Dispatcher, budget: SharedBudget | None, valkey: ValkeyRoom | None
+) -> Subscribers:
+    subscribers = Subscribers(
+        on_change=caches.hear_change,
+        on_work=dispatcher.wake_from_outside,
+        on_listening=caches.hear_listening,
+        on_names=caches.hear_names,
+        on_lag=values.histogram(catalogue.INVALIDATION_LAG_SECONDS).observe,
+        on_clock=values.gauge(catalogue.DATABASE_CLOCK_OFFSET_SECONDS).set,
+    )
+    if budget is not None:
+        subscribers = replace(subscribers, on_block=budget.hear)
+    if valkey is not None and valkey.second is not None:
+        subscribers = replace(subscribers, on_point=valkey.second.listen_from)
+    return subscribers
+
+
+def _subscribe(settings: Settings, subscribers: Subscribers, valkey: ValkeyRoom | None) -> Listener | None:
+    """Let these be told of what the database announces, by the listener that comes back, and of what Valkey does."""
+    if valkey is not None:
+        valkey.subscribe(subscribers)
     if settings.listen_dsn is None:
         return None
     return Listener(settings.listen_dsn, subscribers=subscribers, connect_timeout_s=settings.database_connect_timeout_s)

@@ -19,6 +19,7 @@ from slack_mcp.app.metrics import make_shared_directory
 from slack_mcp.app.pod import open_pod
 from slack_mcp.app.server import bind, render_url
 from slack_mcp.app.supervise import supervise
+from slack_mcp.app.valkey import check_valkey_client
 from slack_mcp.core.errors import SettingsError
 from slack_mcp.settings import Settings
 from slack_mcp.telemetry import configure_logging
@@ -36,10 +37,11 @@ def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; a second signal ends at once what the first one asked to finish.
 
     Raises:
-        SettingsError: the address cannot be listened on.
+        SettingsError: the address cannot be listened on, or an extra that the settings want is not installed.
         SlackMcpError: the database cannot be reached or migrated.
     """
     configure_logging(level=settings.log_level, log_format=settings.log_format)
+    check_valkey_client(settings)
     for notice in settings.notices:
         _log.warning("settings.notice", notice=notice)
     with listen(settings.host, settings.port) as listener:

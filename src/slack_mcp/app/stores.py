@@ -59,6 +59,7 @@ def make_stores(
     *,
     clock: Clock,
     announce: Callable[[ConnectionChange], None],
+    tell_work: Callable[[], None] = lambda: None,
     keys_ttl_s: float = DEFAULT_TTL_S,
     max_keys: int = DEFAULT_MAX_ENTRIES,
     is_listening: bool = True,
@@ -70,7 +71,8 @@ def make_stores(
         sealer: seals it.
         pod_id: of this process.
         clock: dates it.
-        announce: tells this process of a change to a connection, after its commit.
+        announce: tells of a change to a connection, after its commit: this process, and the others beside the database.
+        tell_work: wakes the other pods beside the database.
         keys_ttl_s: how long a connection's data key is believed.
         max_keys: how many are remembered.
         is_listening: False where nothing is believed before changes are heard.
@@ -84,7 +86,7 @@ def make_stores(
         tokens=SqlTokenStore(database, sealer, clock=clock, announce=announce),
         installations=SqlInstallationStore(database, sealer, clock=clock, announce=announce),
         triggers=SqlTriggerStore(database, sealer, clock=clock, announce=announce),
-        journal=open_journal(database, sealer, pod_id, clock=clock),
+        journal=open_journal(database, sealer, pod_id, clock=clock, tell_work=tell_work),
         turns=SqlTurnStore(database, sealer, clock=clock),
         transcript=SqlTranscript(database, sealer, clock=clock),
         buckets=SqlBuckets(database, clock=clock),

@@ -6,7 +6,7 @@ as one budget allows for that time, and as many again as come back in that part 
 most twice the rate. They agree again as soon as all have noticed, which takes each its next call and a second at most.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import structlog
@@ -15,7 +15,7 @@ from slack_mcp.cache import TtlCache
 from slack_mcp.core.clock import Clock
 from slack_mcp.core.errors import StoreUnavailableError
 from slack_mcp.core.ids import ConnectionId
-from slack_mcp.ports.budget import FastBuckets, LastingBuckets, Lease, LeaseRequest
+from slack_mcp.ports.budget import BucketBlock, FastBuckets, LastingBuckets, Lease, LeaseRequest
 
 MAX_EMPTIED: Final = 10_000
 
@@ -29,11 +29,20 @@ class BucketsWithFallback:
         fast: where they are; it may be lost, and nobody sees an error.
         lasting: where they are meanwhile.
         clock: for how long it is remembered what was emptied.
+        tell: tells the other pods of a block beside what `lasting` does; must not wait.
     """
 
-    def __init__(self, *, fast: FastBuckets, lasting: LastingBuckets, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        fast: FastBuckets,
+        lasting: LastingBuckets,
+        clock: Clock,
+        tell: Callable[[BucketBlock], None] = lambda _block: None,
+    ) -> None:
         self._fast = fast
         self._lasting = lasting
+        self._tell = tell
         self._is_away = False
         # One that is forgotten is emptied again: nobody exceeds anything by it.
         self._emptied: TtlCache[tuple[ConnectionId, str], bool] = TtlCache(clock=clock, max_entries=MAX_EMPTIED)
@@ -60,6 +69,7 @@ class BucketsWithFallback:
 
     async def block(self, connection_id: ConnectionId, bucket: str, *, for_s: float) -> None:
         """Let nobody have anything of the bucket for `for_s` seconds, in both places, and tell all pods."""
+        self._tell(BucketBlock(connection_id=connection_id, bucket=bucket, for_s=for_s))
         try:
             await self._fast.block(connection_id, bucket, for_s=for_s)
         except StoreUnavailableError:

@@ -21,6 +21,7 @@ from slack_mcp.core.errors import (
 from slack_mcp.core.ids import ConnectionId, TeamId
 from slack_mcp.core.model import CacheStats, Connection
 from slack_mcp.flights import Flight, SingleFlight
+from slack_mcp.ports.directory import Found, SecondLevel
 from slack_mcp.ports.store import ConnectionStore
 
 UNKNOWN_TTL_S: Final = 1.0
@@ -46,12 +47,21 @@ class CachedDirectory:
         ttl_s: how long an entry may be used without asking the database.
         max_entries: connections kept in memory; as many workspaces.
         is_listening: whether changes are heard from the start.
+        second: what the pods keep for each other, asked before the database.
     """
 
     def __init__(
-        self, *, store: ConnectionStore, clock: Clock, ttl_s: float, max_entries: int, is_listening: bool = True
+        self,
+        *,
+        store: ConnectionStore,
+        clock: Clock,
+        ttl_s: float,
+        max_entries: int,
+        is_listening: bool = True,
+        second: SecondLevel | None = None,
     ) -> None:
         self._store = store
+        self._second = second
         self._ttl_s = ttl_s
         self._is_listening = is_listening
         self._connections: TtlCache[ConnectionId, Connection | _Unknown] = TtlCache(
@@ -85,6 +95,8 @@ class CachedDirectory:
 
         Those who ask while a reading is under way share the next one: that one began after they asked.
         """
+        if self._second is not None:
+            self._second.distrust(connection_id, None)
         await self._loads_of_connections.wait_for_end(connection_id)
         return _require(await self._loads_of_connections.join_or_start(connection_id, self._fetch), connection_id)
 
@@ -124,6 +136,8 @@ class CachedDirectory:
         self._teams.clear()
         self._loads_of_teams.detach_all()
         self._loads_of_connections.detach(connection_id)
+        if self._second is not None:
+            self._second.distrust(connection_id, version)
         cached = self._connections.get(connection_id)
         if cached is not None and (version is None or cached.version < version):
             self._connections.drop(connection_id)
@@ -138,6 +152,8 @@ class CachedDirectory:
     def set_listening(self, is_listening: bool) -> None:
         """Believe the cache only while changes are heard; what was missed meanwhile is read again."""
         self._is_listening = is_listening
+        if self._second is not None and not is_listening:
+            self._second.listen_from(None)
         if is_listening:
             self.clear()
 
@@ -152,12 +168,19 @@ class CachedDirectory:
         )
 
     async def _fetch(self, connection_id: ConnectionId, flight: Flight[Connection | _Unknown]) -> None:
-        self._loads += 1
-        connection = await self._store.load_connection(connection_id)
-        flight.result = _UNKNOWN if connection is None else connection
+        found = await self._find(connection_id)
+        flight.result = found.connection or _UNKNOWN
         if not flight.is_detached:
-            ttl_s = self._ttl_s if connection else min(self._ttl_s, UNKNOWN_TTL_S)
+            ttl_s = found.ttl_s if found.connection else min(self._ttl_s, UNKNOWN_TTL_S)
             self._connections.put(connection_id, flight.result, ttl_s=ttl_s)
+
+    async def _find(self, connection_id: ConnectionId) -> Found:
+        if self._second is None:
+            self._loads += 1
+            return Found(connection=await self._store.load_connection(connection_id), ttl_s=self._ttl_s)
+        found = await self._second.load(connection_id)
+        self._loads += not found.is_shared
+        return found
 
     async def _fetch_team(self, team_id: TeamId, flight: Flight[Members]) -> None:
         flight.result = await self._store.load_connection_ids_of_team(team_id)

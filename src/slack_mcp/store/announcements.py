@@ -3,7 +3,6 @@
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
 import anyio
@@ -12,16 +11,20 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from slack_mcp.core.ids import ConnectionId
 from slack_mcp.core.model import ConnectionChange
-from slack_mcp.ports.budget import BucketBlock
-from slack_mcp.ports.names import NameChange, NameKind
+from slack_mcp.ports.announcements import (
+    CHANNELS,
+    CONNECTIONS_CHANNEL,
+    NAMES_CHANNEL,
+    Subscribers,
+    pass_on,
+    render_names,
+)
+from slack_mcp.ports.directory import ReadPoint
+from slack_mcp.ports.names import NameChange
 from slack_mcp.store.database import Database
+from slack_mcp.store.points import SERVER
 
-BUDGET_CHANNEL: Final = "slack_mcp_budget"
-CONNECTIONS_CHANNEL: Final = "slack_mcp_connections"
-NAMES_CHANNEL: Final = "slack_mcp_names"
-WORK_CHANNEL: Final = "slack_mcp_work"
 HEARTBEAT_S: Final = 5.0
 HEARTBEAT_TIMEOUT_S: Final = 3.0
 FIRST_PAUSE_S: Final = 0.1
@@ -47,6 +50,8 @@ _ANNOUNCE: Final = text(
     "'version', CAST(:version AS bigint), 'at_s', extract(epoch FROM clock_timestamp()))::text)"
 )
 _ASK_TIME: Final = "SELECT extract(epoch FROM clock_timestamp())::float8"
+# Asked once LISTEN holds: what is committed by now has a lower number, and what has not is heard.
+_POINT: Final = f"SELECT {SERVER} AS server, txid_snapshot_xmax(txid_current_snapshot()) AS transaction"
 
 _log = structlog.get_logger(__name__)
 
@@ -80,38 +85,11 @@ class SqlNameAnnouncer:
         """Tell this pod at once, and the others by NOTIFY."""
         self._tell(change)
         if self._database.dialect == "postgresql":
-            payload = json.dumps({"connection_id": change.connection_id, "kind": change.kind, "id": change.id})
             async with self._database.transaction() as database:
                 await database.execute(
-                    text("SELECT pg_notify(:channel, :payload)"), {"channel": NAMES_CHANNEL, "payload": payload}
+                    text("SELECT pg_notify(:channel, :payload)"),
+                    {"channel": NAMES_CHANNEL, "payload": render_names(change)},
                 )
-
-
-def _pass_over(_news: NameChange | BucketBlock | float) -> None:
-    """Do nothing: for those who keep nothing of it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subscribers:
-    """Who is told; each is called in the event loop and must not wait.
-
-    Attributes:
-        on_change: a connection changed, here or on another pod.
-        on_work: another pod has more due than it can take.
-        on_listening: True once everything from now on will be heard, False as soon as something may be missed.
-        on_names: names, or all that is cached of a connection, are not to be believed any more.
-        on_block: nobody gets anything of a bucket for a time.
-        on_lag: how many seconds ago the change was made that `on_change` was just told of.
-        on_clock: how many seconds the database's clock is ahead of this process's, each time it was asked.
-    """
-
-    on_change: Callable[[ConnectionChange], None]
-    on_work: Callable[[], None]
-    on_listening: Callable[[bool], None]
-    on_names: Callable[[NameChange], None] = _pass_over
-    on_block: Callable[[BucketBlock], None] = _pass_over
-    on_lag: Callable[[float], None] = _pass_over
-    on_clock: Callable[[float], None] = _pass_over
 
 
 async def _check_writable(connection: Any) -> None:
@@ -182,12 +160,12 @@ class Listener:
         closed = anyio.Event()
         connection.add_termination_listener(lambda _connection: closed.set())
         try:
-            await connection.add_listener(CONNECTIONS_CHANNEL, self._hear_change)
-            await connection.add_listener(WORK_CHANNEL, self._hear_work)
-            await connection.add_listener(NAMES_CHANNEL, self._hear_names)
-            await connection.add_listener(BUDGET_CHANNEL, self._hear_block)
+            for channel in CHANNELS:
+                await connection.add_listener(channel, self._hear)
             await _check_writable(connection)
             await self._ask_time(connection)
+            row = await connection.fetchrow(_POINT)
+            self._subscribers.on_point(ReadPoint(server=row["server"], transaction=row["transaction"]))
             self._set_listening(is_listening=True)
             while not closed.is_set():
                 with anyio.move_on_after(self._heartbeat_s):
@@ -212,39 +190,10 @@ class Listener:
         _log.info("listener.listening" if is_listening else "listener.deaf")
         self._subscribers.on_listening(is_listening)
 
-    def _hear_change(self, _connection: Any, _pid: int, _channel: str, payload: object) -> None:
-        try:
-            body = json.loads(str(payload))
-            change = ConnectionChange(connection_id=ConnectionId(body["connection_id"]), version=body["version"])
-            at_s = float(body["at_s"]) if "at_s" in body else None  # an older version's pod does not say it
-        except (ValueError, KeyError, TypeError):
-            _log.warning("listener.unreadable")  # anybody with access to the database can send one
-            return
-        self._subscribers.on_change(change)
-        if at_s is not None:
-            self._subscribers.on_lag(max(0.0, self._now_s() + self._ahead_s - at_s))
-
-    def _hear_names(self, _connection: Any, _pid: int, _channel: str, payload: object) -> None:
-        try:
-            body = json.loads(str(payload))
-            change = NameChange(
-                connection_id=ConnectionId(body["connection_id"]), kind=NameKind(body["kind"]), id=body["id"]
-            )
-        except (ValueError, KeyError, TypeError):
-            _log.warning("listener.unreadable")  # anybody with access to the database, or a newer version's kind
-            return
-        self._subscribers.on_names(change)
-
-    def _hear_block(self, _connection: Any, _pid: int, _channel: str, payload: object) -> None:
-        try:
-            body = json.loads(str(payload))
-            block = BucketBlock(
-                connection_id=ConnectionId(body["connection_id"]), bucket=body["bucket"], for_s=float(body["for_s"])
-            )
-        except (ValueError, KeyError, TypeError):
-            _log.warning("listener.unreadable")  # anybody with access to the database can send one
-            return
-        self._subscribers.on_block(block)
-
-    def _hear_work(self, _connection: Any, _pid: int, _channel: str, _payload: object) -> None:
-        self._subscribers.on_work()
+    def _hear(self, _connection: Any, _pid: int, channel: str, payload: object) -> None:
+        if not pass_on(self._subscribers, channel, str(payload)):
+            _log.warning("listener.unreadable")
+        elif channel == CONNECTIONS_CHANNEL:
+            at_s = json.loads(str(payload)).get("at_s")
+            if isinstance(at_s, int | float):  # an older version's pod does not say it
+                self._subscribers.on_lag(max(0.0, self._now_s() + self._ahead_s - at_s))

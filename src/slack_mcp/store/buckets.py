@@ -4,7 +4,6 @@ What is taken is taken under the lock of the bucket's row and by one clock, the 
 pods take at the same moment, none gets what another has. On SQLite, which has one process, the clock is the process's.
 """
 
-import json
 import sqlite3
 from collections.abc import Sequence
 from typing import Any, Final
@@ -12,8 +11,8 @@ from typing import Any, Final
 from slack_mcp.core.clock import Clock
 from slack_mcp.core.errors import StoreUnavailableError
 from slack_mcp.core.ids import ConnectionId
-from slack_mcp.ports.budget import Lease, LeaseRequest
-from slack_mcp.store.announcements import BUDGET_CHANNEL
+from slack_mcp.ports.announcements import BUDGET_CHANNEL, render_block
+from slack_mcp.ports.budget import BucketBlock, Lease, LeaseRequest
 from slack_mcp.store.database import Database
 
 _MS: Final = 1000
@@ -146,7 +145,7 @@ class SqlBuckets:
         """Empty the bucket, let nobody have anything of it for `for_s` seconds, and tell all pods."""
         for_ms = int(for_s * _MS)
         if self._database.dialect == "postgresql":
-            news = json.dumps({"connection_id": connection_id, "bucket": bucket, "for_s": for_s})
+            news = render_block(BucketBlock(connection_id=connection_id, bucket=bucket, for_s=for_s))
             async with self._database.driver() as driver:
                 await driver.execute(_BLOCK, connection_id, bucket, for_ms, BUDGET_CHANNEL, news)
             return

@@ -7,17 +7,19 @@ from typing import Any, Final
 
 import msgspec
 import structlog
-from sqlalchemy import Update, delete, func, select, update
+from sqlalchemy import BigInteger, Select, Update, delete, func, literal_column, select, update
 
 from slack_mcp.core.clock import Clock
 from slack_mcp.core.errors import SealingError, StoreError
 from slack_mcp.core.ids import ConnectionId, TeamId, UserId
 from slack_mcp.core.model import AgentBackend, Connection, ConnectionChange, ConnectionSettings
 from slack_mcp.core.secret import Secret
+from slack_mcp.ports.directory import ReadPoint
 from slack_mcp.sealing import ConnectionSealer, Sealer
 from slack_mcp.store.announcements import announce_change
 from slack_mcp.store.data_keys import destroy_key, get_data_keys, select_with_data_key
 from slack_mcp.store.database import Database
+from slack_mcp.store.points import SEEN, SERVER
 from slack_mcp.store.schema import (
     answers,
     api_keys,
@@ -112,17 +114,36 @@ class SqlConnectionStore:
             SealingError: its secrets do not open.
             StoreError: its settings cannot be read.
         """
+        connection, _ = await self._read(connection_id, select_with_data_key())
+        return connection
+
+    async def read_connection(self, connection_id: ConnectionId) -> tuple[Connection | None, ReadPoint | None]:
+        """Return what `load_connection` does, and since when it is so; None without a connection, and on SQLite."""
+        if self._database.dialect != "postgresql":
+            return await self.load_connection(connection_id), None
+        server, seen = literal_column(SERVER, BigInteger), literal_column(SEEN, BigInteger)
+        statement = select_with_data_key().add_columns(server.label("read_server"), seen.label("read_seen"))
+        connection, row = await self._read(connection_id, statement)
+        if row is None:
+            return None, None
+        return connection, ReadPoint(server=row["read_server"], transaction=row["read_seen"])
+
+    async def _read(
+        self, connection_id: ConnectionId, statement: Select[Any]
+    ) -> tuple[Connection | None, Mapping[Any, Any] | None]:
+        """Return the connection and its row. What is read after the row may be newer than it, and never older."""
         changes = self._keys.cache.changes
         async with self._database.reading() as database:
-            statement = select_with_data_key().where(connections.c.connection_id == connection_id)
-            row = (await database.execute(statement)).mappings().one_or_none()
+            found = await database.execute(statement.where(connections.c.connection_id == connection_id))
+            row = found.mappings().one_or_none()
             if row is None:
-                return None
+                return None, None
             theirs = select(triggers).where(triggers.c.connection_id == connection_id)
             held = (await database.execute(theirs)).mappings()
             sealer = self._keys.open_joined(row)
             self._keys.remember(connection_id, sealer, changes=changes)
-            return replace(open_row(sealer, row), triggers=tuple(open_trigger(sealer, each) for each in held))
+            own = tuple(open_trigger(sealer, each) for each in held)
+            return replace(open_row(sealer, row), triggers=own), row
 
     async def load_connection_ids_of_team(self, team_id: TeamId) -> Sequence[tuple[ConnectionId, str | None]]:
         """Return (connection_id, api_app_id or None) of each connection of a workspace, by id."""

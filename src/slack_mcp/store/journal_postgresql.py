@@ -4,13 +4,13 @@ Rows are locked in one order everywhere, events by (connection_id, event_id) and
 pods that work at the same time never wait for each other in a circle.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from slack_mcp.core.ids import PodId
 from slack_mcp.core.model import Claim, Delivery, JournalBacklog, JournalledEvent, Settlement
+from slack_mcp.ports.announcements import WORK_CHANNEL
 from slack_mcp.sealing import Sealer
-from slack_mcp.store.announcements import WORK_CHANNEL
 from slack_mcp.store.data_keys import get_data_keys
 from slack_mcp.store.database import Database
 from slack_mcp.store.journal import (
@@ -170,11 +170,18 @@ DELETE FROM slack_events WHERE id IN (
 
 
 class PostgresqlJournal:
-    """`ports.store.Journal` on PostgreSQL."""
+    """`ports.store.Journal` on PostgreSQL.
 
-    def __init__(self, database: Database, sealer: Sealer, pod_id: PodId) -> None:
+    Args:
+        tell_work: wakes the other pods in another way as well; must not wait.
+    """
+
+    def __init__(
+        self, database: Database, sealer: Sealer, pod_id: PodId, *, tell_work: Callable[[], None] = lambda: None
+    ) -> None:
         self._database = database
         self._keys = get_data_keys(database, sealer)
+        self._tell_work = tell_work
         self._pod_id = pod_id
         self._last_tenant = ""
 
@@ -302,5 +309,6 @@ class PostgresqlJournal:
 
     async def notify_work(self) -> None:
         """Wake the other pods."""
+        self._tell_work()
         async with self._database.driver() as connection:
             await connection.execute("SELECT pg_notify($1, '')", WORK_CHANNEL)

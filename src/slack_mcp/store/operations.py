@@ -14,12 +14,12 @@ from slack_mcp.core.clock import Clock
 from slack_mcp.core.errors import MalformedBodyError, SealingError
 from slack_mcp.core.ids import ChannelId, ConnectionId, EventId, Ts
 from slack_mcp.core.model import EventState, Turn, TurnState
+from slack_mcp.ports.announcements import WORK_CHANNEL
 from slack_mcp.ports.operations import ASKED_AGAIN, DISCARDED, Ending, EventFilter, KeptEvent, PutBack
 from slack_mcp.protocol.events import EventCallback
 from slack_mcp.protocol.mrkdwn import clean
 from slack_mcp.protocol.shadow import parse_answered
 from slack_mcp.sealing import ConnectionSealer, Sealer
-from slack_mcp.store.announcements import WORK_CHANNEL
 from slack_mcp.store.data_keys import get_data_keys
 from slack_mcp.store.database import Database
 from slack_mcp.store.journal import MAX_DETAIL_CHARS, MS, PAYLOAD

@@ -48,11 +48,6 @@ class Valkey:
         self._ask_again_s = float("-inf")
         self.prefix = prefix
 
-    @property
-    def is_lost(self) -> bool:
-        """Whether the last command failed."""
-        return self._is_lost
-
     async def run(self, work: Callable[[Redis], Awaitable[Result]]) -> Result:
         """Return what the commands give.
 
@@ -75,6 +70,11 @@ class Valkey:
             raise StoreUnavailableError(f"Valkey is not available ({type(error).__name__}).") from error
         self._find_answering()
         return result
+
+    def make_connection(self) -> Connection:
+        """Return a connection of one's own, not open yet, outside of the pool."""
+        connection: Connection = self._redis.connection_pool.make_connection()  # type: ignore[no-untyped-call]
+        return connection
 
     def _find_answering(self) -> None:
         if self._is_lost:

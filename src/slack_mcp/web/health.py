@@ -64,7 +64,7 @@ class Health:
         pod: PodState,
         clock: Clock,
         seals: bool,
-        valkey: Callable[[], dict[str, bool]] | None = None,
+        valkey: Callable[[], dict[str, Any]] | None = None,
     ) -> None:
         self._store = store
         self._connections = connections
