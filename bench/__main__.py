@@ -21,6 +21,7 @@ from bench.errors import BenchError
 from bench.report import Row, describe_machine, render_machine, render_table
 from bench.tools import ToolPlan, measure_tools
 from bench.turns import measure_turns
+from bench.valkey import measure_valkey
 from bench.work import measure_drain, measure_pickup
 from bench.world import World, open_world
 from slack_mcp.core.errors import SlackMcpError
@@ -36,7 +37,7 @@ FAILURES: Final = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
 )
-NAMES: Final = ("acks", "tools", "directory", "changes", "pickup", "drain", "turns")
+NAMES: Final = ("acks", "tools", "directory", "changes", "valkey", "pickup", "drain", "turns")
 
 
 def main() -> int:
@@ -111,6 +112,7 @@ def make_measurements(options: argparse.Namespace) -> dict[str, Callable[[World]
         "tools": lambda world: measure_tools(world, tools),
         "directory": lambda world: measure_directory(world, misses=200 if quick else 1000),
         "changes": lambda world: measure_changes(world, changes=30 if quick else 60),
+        "valkey": lambda world: measure_valkey(world, rounds=200 if quick else 1000),
         "pickup": lambda world: measure_pickup(world, events=10 if quick else 30),
         "drain": lambda world: measure_drain(world, events=2_000 if quick else 10_000),
         "turns": lambda world: measure_turns(world, turns=1_000 if quick else 5_000, singles=20 if quick else 60),
