@@ -104,7 +104,7 @@ async def test_everything_is_sealed_anew_under_load_also_after_a_run_that_was_ki
     simulator = Simulator(workspace, time_scale=0.02, concurrency=100)
     answers = AnswerCount(workspace)
     people = Conversations(simulator, workspace)
-    with anyio.fail_after(300):
+    with anyio.fail_after(400):
         async with (
             serve(simulator) as address,
             open_fleet(
@@ -122,8 +122,7 @@ async def test_everything_is_sealed_anew_under_load_also_after_a_run_that_was_ki
                     tasks.start_soon(people.hold, f"U{person}")
                 await simulator.changes.wait_until(lambda: len(answers) >= PEOPLE)
                 done_when_killed = await rotate_and_be_killed(fleet)
-                _, between = await run_secrets(fleet.environ, "status")
-                assert between["left"] > 0
+                assert done_when_killed < OLD_EVENTS
                 answered_before = len(answers)
                 code, rotated = await run_secrets(fleet.environ, "rotate")
                 answered_meanwhile = len(answers) - answered_before
