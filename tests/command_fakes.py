@@ -17,6 +17,7 @@ from trigger_fakes import FakeTriggers, make_sender, resolve_publicly
 from typer.testing import CliRunner, Result
 
 from slack_mcp.app.backup import Backups, open_backups
+from slack_mcp.app.originals import load_original_rows
 from slack_mcp.backup.create import Progress
 from slack_mcp.cli.root import cli
 from slack_mcp.cli.seam import Seam
@@ -158,6 +159,10 @@ class Commands:
         self.findings: Sequence[Finding] = ()
         self.examined: list[tuple[str | None, float]] = []
         self.demos: list[tuple[int | None, str | None]] = []
+
+    async def load_original_rows(self, settings: Settings, url: Secret) -> Sequence[Mapping[str, Any]]:
+        """Return real rows: reading them takes a database and nothing else."""
+        return await load_original_rows(settings, url)
 
     def open_backups(self, settings: Settings, *, target: str | None, progress: Progress) -> Backups:
         """Return the real ones: they work on files, which need no fake."""

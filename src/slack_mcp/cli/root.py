@@ -12,6 +12,7 @@ from slack_mcp.cli import (
     docs,
     doctor,
     events,
+    importing,
     keys,
     manifest,
     migrate,
@@ -47,6 +48,7 @@ cli.add_typer(docs.cli, name="docs")
 cli.command("stdio")(stdio.stdio)
 cli.command("manifest")(manifest.manifest)
 cli.command("why")(why.why)
+cli.command("import")(importing.import_)
 cli.command("doctor")(doctor.doctor)
 
 

@@ -5,12 +5,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from slack_mcp.cli.ask import choose_connection
 from slack_mcp.core.errors import ConnectionNotFoundError
 from slack_mcp.core.ids import ConnectionId
 from slack_mcp.core.model import Access, Connection
+from slack_mcp.core.secret import Secret
 from slack_mcp.ports.audit import AdminAuditLog
 from slack_mcp.ports.explain import Explainer
 from slack_mcp.ports.identity import ApiKeyStore
@@ -173,6 +174,10 @@ class Composition(Protocol):
 
     def migrations(self, settings: "Settings") -> Migrations:
         """Return the database's migrations."""
+        ...
+
+    async def load_original_rows(self, settings: "Settings", url: Secret) -> Sequence[Mapping[str, Any]]:
+        """Return the rows of the original's table of connections."""
         ...
 
     def open_backups(self, settings: "Settings", *, target: str | None, progress: "Progress") -> Backups:
