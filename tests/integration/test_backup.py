@@ -2,7 +2,7 @@
 
 import importlib.util
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from backup_world import (
     summarize,
 )
 from postgres import Postgres, make_url
+from sqlalchemy import inspect
 
 from slack_mcp.app.backup import Backups
 from slack_mcp.backup.create import BackupCreation
@@ -36,6 +37,7 @@ from slack_mcp.core.errors import (
     StoreError,
 )
 from slack_mcp.core.ids import PodId
+from slack_mcp.core.rows import TableShape
 from slack_mcp.ports.backup import Snapshot
 from slack_mcp.ports.pods import Presence
 from slack_mcp.store.backup_source import SqlBackupSource, load_last_backup_ms
@@ -49,7 +51,7 @@ from slack_mcp.store.url import DatabaseUrl
 pytestmark = pytest.mark.anyio
 
 KINDS = ("sqlite", "postgresql")
-BEFORE_BACKUPS = "0011_duties"
+OLDER = "0008_conversations"
 # What a restore changes on purpose: nobody of the old life holds anything.
 CHANGED = "slack_lanes"
 
@@ -235,24 +237,38 @@ async def test_a_backup_whose_key_is_missing_is_refused_before_anything_is_touch
 class OtherVersion:
     """A database that another version of the service backs up, as the head of the backup says."""
 
-    def __init__(self, database: Database, url: DatabaseUrl, revision: str) -> None:
+    def __init__(
+        self, database: Database, url: DatabaseUrl, revision: str, columns: Mapping[str, Collection[str]] | None
+    ) -> None:
         self._source = SqlBackupSource(database, url)
         self._revision = revision
+        self._columns = columns
 
     @asynccontextmanager
     async def open_snapshot(self) -> AsyncIterator[Snapshot]:
         async with self._source.open_snapshot() as snapshot:
             snapshot._revision = self._revision
+            if self._columns is not None:
+                snapshot._shapes = [
+                    TableShape(
+                        name=shape.name,
+                        columns=tuple(each for each in shape.columns if each.name in self._columns[shape.name]),
+                    )
+                    for shape in snapshot.tables
+                    if shape.name in self._columns
+                ]
             yield snapshot
 
     async def note_backup(self, fact: Mapping[str, Any]) -> None:
         await self._source.note_backup(fact)
 
 
-async def create_as(backups: Backups, database_url: str, revision: str) -> StoredBackup:
+async def create_as(
+    backups: Backups, database_url: str, revision: str, columns: Mapping[str, Collection[str]] | None = None
+) -> StoredBackup:
     async with open_patiently(database_url) as database:
         creation = BackupCreation(
-            source=OtherVersion(database, make_url(database_url), revision),
+            source=OtherVersion(database, make_url(database_url), revision, columns),
             target=backups.target,
             ring=backups._ring,
             version="0.0.9",
@@ -266,12 +282,26 @@ async def create_as(backups: Backups, database_url: str, revision: str) -> Store
 async def test_a_backup_of_an_older_version_is_brought_to_this_one(urls: list[str], tmp_path: Path) -> None:
     source, into = urls
     await fill_database(source)
-    # No backup has the table that the last migration made, so that this one is as the older version had made it.
-    made = await create_as(open_at(tmp_path, source), source, BEFORE_BACKUPS)
+    made = await create_as(open_at(tmp_path, source), source, OLDER, await load_columns(f"sqlite:{tmp_path}/old.db"))
+    assert made.manifest is not None
+    assert "slack_data_keys" not in made.manifest.tables
     # The tables of this version are there already, and have to go back before they can go forth.
     await Migrations(make_url(into)).up()
     await open_at(tmp_path, into).restore(made, force=False)
-    assert leave_out(await summarize(into)) == leave_out(await summarize(source))
+    restored = await summarize(into)
+    assert {name: restored[name].rows for name in made.manifest.tables} == dict.fromkeys(made.manifest.tables, 20)
+    assert restored["slack_turns"] == (await summarize(source))["slack_turns"]
+    assert restored["slack_data_keys"].rows == 0
+
+
+async def load_columns(database_url: str) -> Mapping[str, Collection[str]]:
+    """Return the columns of each table as the older version had them."""
+    migrations = Migrations(make_url(database_url))
+    await migrations.up()
+    await migrations.down(OLDER)
+    async with open_patiently(database_url) as database, database.reading() as connection:
+        found = await connection.run_sync(lambda sync: inspect(sync).get_multi_columns())
+    return {str(name): {column["name"] for column in columns} for (_, name), columns in found.items()}
 
 
 @of_each_kind(2)

@@ -103,12 +103,10 @@ class SqlRestoreTarget:
                     await connection.execute(text(statement))
             if not force:
                 await _check_empty(connection)
+            await _delete_rows(connection)
 
         async def fill(connection: AsyncConnection) -> None:
             rows = await _open_rows(connection)
-            # A table that another deployment made stays through all migrations, with what is in it.
-            for name in await connection.run_sync(_list_tables):
-                await connection.execute(metadata.tables[name].delete())
             sequences.update(await load(SqlTableLoader(rows)))
 
         async def finish(connection: AsyncConnection) -> None:
@@ -130,6 +128,8 @@ class SqlRestoreTarget:
             await self.check_may_restore(revision, force=force)
             if self._url.dialect == "postgresql":
                 # What later migrations made is not in the dump, and would stand in the way of making it again.
+                async with self._open() as database, database.transaction() as connection:
+                    await _delete_rows(connection)
                 await self._migrations.down(BASE)
                 await restore_postgresql(self._url, pieces)
                 await _complete(self._url, self._migrations, self._open, check)
@@ -218,6 +218,15 @@ async def _check_empty(connection: AsyncConnection) -> None:
             f"The database has rows in {', '.join(full)}: restore into an empty one, or say --force to delete all that "
             "is in it."
         )
+
+
+async def _delete_rows(connection: AsyncConnection) -> None:
+    """Empty all tables of ours. A migration that would lose what is in its table is not undone, and so this goes first.
+
+    A table that another deployment made, too, stays through all migrations with what is in it.
+    """
+    for name in await connection.run_sync(_list_tables):
+        await connection.execute(metadata.tables[name].delete())
 
 
 def _list_tables(connection: Any) -> Sequence[str]:

@@ -59,9 +59,13 @@ class PostgresqlTableRows:
 
     async def read(self, shape: TableShape) -> AsyncIterator[Sequence[Row]]:
         """Yield all rows through a cursor of the server's."""
-        cursor = await self._driver.cursor(_select(shape))
-        while rows := await cursor.fetch(FETCH_ROWS):
+        # The driver's own cursors stay open until the transaction ends, and keep the table from being migrated in it.
+        # A name for each table: the driver remembers what a statement gives.
+        cursor = _quote(f"backup of {shape.name}")
+        await self._driver.execute(f"DECLARE {cursor} NO SCROLL CURSOR FOR {_select(shape)}")
+        while rows := await self._driver.fetch(f"FETCH {FETCH_ROWS} FROM {cursor}"):
             yield [tuple(row) for row in rows]
+        await self._driver.execute(f"CLOSE {cursor}")
 
     async def write(self, shape: TableShape, rows: Sequence[Row]) -> None:
         """Insert rows by COPY."""
