@@ -28,6 +28,7 @@ class Attempt:
     """One POST of a delivery; `answer` is the status, or why there was none: `refused` (nobody listens, or the pod died
     under it) or `timeout`."""
 
+    url: str
     at_s: float
     latency_s: float
     answer: int | str
@@ -83,7 +84,8 @@ class Slack:
         """Return how one attempt ended."""
         at_s, start_s = time.time(), time.monotonic()
         signature = sign(body, workspace.signing_secret, int(at_s))
-        url = f"{next(self._urls)}/slack/events/{workspace.connection_id}"
+        base_url = next(self._urls)
+        url = f"{base_url}/slack/events/{workspace.connection_id}"
         answer: int | str
         try:
             async with self._http.post(
@@ -95,7 +97,7 @@ class Slack:
             answer = "timeout"
         except aiohttp.ClientError:
             answer = "refused"
-        attempt = Attempt(at_s, time.monotonic() - start_s, answer)
+        attempt = Attempt(base_url, at_s, time.monotonic() - start_s, answer)
         self.attempts.append(attempt)
         return attempt
 

@@ -35,5 +35,5 @@ def test_what_is_wrong_in_any_thread_is_found() -> None:
 
 
 def test_what_failed_while_nothing_was_wrong_is_found() -> None:
-    attempts = [Attempt(at_s, 0.1, 503) for at_s in (1.0, 5.0, 6.0)]
+    attempts = [Attempt("", at_s, 0.1, 503) for at_s in (1.0, 5.0, 6.0)]
     assert count_outside(attempts, [(0.0, 2.0), (5.5, 7.0)]) == 1
