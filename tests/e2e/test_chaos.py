@@ -1,5 +1,5 @@
-"""Three pods under load while pods are killed, PostgreSQL is restarted and listeners are cut off: nothing is lost,
-nothing is answered twice, the order is kept, and every delivery gets its answer in time.
+"""Three pods under load while pods are killed, PostgreSQL and Valkey are restarted and listeners cut off: nothing is
+lost, nothing is answered twice, the order is kept, and every delivery gets its answer in time.
 
 `CHAOS_S` and `CHAOS_RATE` say how long and how many events a second; a short form is part of the tests.
 """
@@ -32,6 +32,7 @@ from chaos import (
 )
 from postgres import Postgres
 from processes import Fleet, get_time_s, make_workspace, open_fleet, open_http
+from valkey import ValkeyServer
 
 from slack_mcp.simulator import Fault, Simulator, Workspace, serve
 
@@ -44,6 +45,7 @@ RATE = float(os.environ.get("CHAOS_RATE", "60"))
 KILL_EVERY_S = min(15.0, DURATION_S / 4)
 RESTARTS_AT = (0.3, 0.7)
 CUTS_AT = (0.15, 0.5, 0.85)
+VALKEY_GONE_AT, VALKEY_BACK_AT = 0.4, 0.6
 DOWN_S = 2.0
 # One event in ten is a question: the rest is what people say among themselves.
 QUESTIONS = 0.1
@@ -124,15 +126,25 @@ class Load:
 class Chaos:
     """What is done to the pods and the database, one thing after the other."""
 
-    def __init__(self, fleet: Fleet, postgres: Postgres, http: httpx2.AsyncClient, chance: random.Random) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        *,
+        postgres: Postgres,
+        valkey: ValkeyServer,
+        http: httpx2.AsyncClient,
+        chance: random.Random,
+    ) -> None:
         self._fleet = fleet
         self._postgres = postgres
+        self._valkey = valkey
         self._http = http
         self._chance = chance
         self._killed: list[tuple[int, float]] = []
         self._absences: list[tuple[str, float, float]] = []
         self.kills = 0
         self.cuts = 0
+        self.valkey_restarts = 0
         self.outages: list[tuple[float, float]] = []
         self.recoveries_s: list[float] = []
 
@@ -142,6 +154,8 @@ class Chaos:
             (RESTARTS_AT[0] * DURATION_S, lambda: self._restart("fast")),
             (RESTARTS_AT[1] * DURATION_S, lambda: self._restart("immediate")),
             *((at * DURATION_S, self._cut) for at in CUTS_AT),
+            (VALKEY_GONE_AT * DURATION_S, lambda: to_thread.run_sync(self._valkey.stop)),
+            (VALKEY_BACK_AT * DURATION_S, self._bring_valkey_back),
         ]
         start_s = time.monotonic()
         for at_s, act in sorted(acts, key=lambda each: each[0]):
@@ -182,6 +196,10 @@ class Chaos:
         self.recoveries_s.append(time.time() - up_s)
         self.outages.append((down_s, up_s + RECOVERY_S))
 
+    async def _bring_valkey_back(self) -> None:
+        await to_thread.run_sync(self._valkey.start)
+        self.valkey_restarts += 1
+
     async def _cut(self) -> None:
         """End the connections on which the pods listen, and wait until they listen again."""
         before = [len(pod.find("listener.listening")) for pod in self._fleet.pods]
@@ -221,7 +239,7 @@ async def count_lost(fleet: Fleet, slack: Slack) -> tuple[int, Counter[str]]:
 
 
 async def test_chaos_loses_nothing_doubles_nothing_and_keeps_the_order(
-    postgres: Postgres, postgres_url: str, tmp_path: Path
+    postgres: Postgres, postgres_url: str, valkey_server: ValkeyServer, tmp_path: Path
 ) -> None:
     seed = random.randrange(10**6)  # noqa: S311 - printed, so that a run can be repeated
     workspaces = [make_workspace(number, people=LANES) for number in range(TENANTS)]
@@ -229,13 +247,16 @@ async def test_chaos_loses_nothing_doubles_nothing_and_keeps_the_order(
     simulator.faults.add(Fault(method="*", hang_s=SLACK_S, times=None))
     async with (
         serve(simulator) as address,
-        open_fleet(tmp_path, database_url=postgres_url, slack_api_url=address.api_url) as fleet,
+        open_fleet(
+            tmp_path, database_url=postgres_url, slack_api_url=address.api_url, REDIS_URL=valkey_server.url
+        ) as fleet,
         open_http() as http,
     ):
         for workspace in workspaces:
             await fleet.connect(workspace)
         await fleet.add(PODS)
-        chaos = Chaos(fleet, postgres, http, random.Random(seed))  # noqa: S311
+        chance = random.Random(seed)  # noqa: S311
+        chaos = Chaos(fleet, postgres=postgres, valkey=valkey_server, http=http, chance=chance)
         async with Slack.open(fleet.urls, time_scale=TIME_SCALE) as slack:
             load = Load(slack, workspaces)
             with anyio.fail_after(DURATION_S + SETTLE_S):
@@ -265,7 +286,8 @@ async def test_chaos_loses_nothing_doubles_nothing_and_keeps_the_order(
         f"kills: {chaos.kills}; lanes taken over: {len(takeovers_s)}, at most {max(takeovers_s, default=0):.1f} s "
         f"after the kill\n"
         f"restarts of PostgreSQL: {len(chaos.outages)}, ready again after "
-        f"{', '.join(f'{each:.1f}' for each in chaos.recoveries_s)} s; listeners cut off: {chaos.cuts}\n"
+        f"{', '.join(f'{each:.1f}' for each in chaos.recoveries_s)} s; listeners cut off: {chaos.cuts}; "
+        f"restarts of Valkey: {chaos.valkey_restarts}\n"
         f"lost {lost + verdict.lost}, doubled {verdict.doubled}, out of order {verdict.out_of_order}, "
         f"strange {verdict.strange}; the journal: {dict(states)}"
     )
@@ -277,5 +299,6 @@ async def test_chaos_loses_nothing_doubles_nothing_and_keeps_the_order(
     assert chaos.kills >= MIN_KILLS
     assert chaos.cuts >= PODS
     assert len(chaos.outages) == len(RESTARTS_AT)
+    assert chaos.valkey_restarts == 1
     assert takeovers_s, "no lane was in work when its pod was killed"
     assert max(takeovers_s) <= TAKE_OVER_S
