@@ -16,8 +16,6 @@ ALERTS = yaml.safe_load((ROOT / "deploy/prometheus/alerts.yaml").read_text(encod
 DASHBOARD = json.loads((ROOT / "deploy/grafana/slack-mcp.json").read_text(encoding="utf-8"))
 RULES = [rule for group in ALERTS["groups"] for rule in group["rules"]]
 RECORDED = {rule["record"] for rule in RULES if "record" in rule}
-# Of kube-state-metrics: github.com/kubernetes/kube-state-metrics, docs/metrics/workload/cronjob-metrics.md
-FOREIGN = {"kube_cronjob_status_last_successful_time": {"cronjob"}}
 # What Prometheus itself adds when it scrapes.
 SCRAPED = {"instance", "job"}
 GROWING = {"rate", "increase", "irate", "resets"}
@@ -90,16 +88,13 @@ class Reader:
         matched = {matcher.name: matcher for matcher in node.matchers.matchers}
         if name in RECORDED:
             return set()
-        if name in FOREIGN:
-            labels: set[str] = FOREIGN[name]
-        elif name in SERIES:
-            metric, labels, grows = SERIES[name]
-            if grows != (function in GROWING) or (function is not None and function not in GROWING | STANDING):
-                self.problems.append(f"{name} under {function}")
-            self._check_bound(metric, matched.get("le"))
-        else:
+        if name not in SERIES:
             self.problems.append(f"no metric {name}")
             return set()
+        metric, labels, grows = SERIES[name]
+        if grows != (function in GROWING) or (function is not None and function not in GROWING | STANDING):
+            self.problems.append(f"{name} under {function}")
+        self._check_bound(metric, matched.get("le"))
         if matched.keys() - labels:
             self.problems.append(f"{name} has no {matched.keys() - labels}")
         return labels

@@ -68,6 +68,7 @@ from slack_mcp.protocol.events import EventCallback
 from slack_mcp.settings import Settings
 from slack_mcp.slack.client import open_slack_apis
 from slack_mcp.store.announcements import Listener, SqlNameAnnouncer
+from slack_mcp.store.backup_source import load_last_backup_ms
 from slack_mcp.store.database import Database
 from slack_mcp.store.health import SqlStoreHealth
 from slack_mcp.store.leadership import SqlLeadership
@@ -412,6 +413,7 @@ async def open_pod(settings: Settings, *, figures: Path | None = None) -> AsyncI
                 failing_duties=state.failing_duties,
             ),
             journal=journal,
+            load_last_backup_ms=lambda: load_last_backup_ms(database),
             monotonic_s=clock.monotonic_s,
         )
         health = Health(

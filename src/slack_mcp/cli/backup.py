@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from slack_mcp.cli.acts import audited
 from slack_mcp.cli.progress import ProgressLine, open_progress
 from slack_mcp.cli.render import print_fields, print_json, print_table, render_time
-from slack_mcp.cli.seam import Backups, Seam
+from slack_mcp.cli.seam import Admin, Backups, Seam
 from slack_mcp.core.errors import InvalidInputError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from slack_mcp.backup.manifest import BackupManifest
     from slack_mcp.backup.read import StoredBackup
+    from slack_mcp.settings import Settings
 
 T = TypeVar("T")
 
@@ -132,7 +134,14 @@ def restore(
         manifest = await backups.restore(backup, force=force)
         return backup, manifest, [key for key in manifest.sealed_values if key not in backups.key_ids]
 
+    async def note(admin: Admin, _settings: "Settings") -> None:
+        # The database that could have said before that it is about to be replaced is gone, and its audit with it.
+        async with audited(admin.audit, "backup restore", target=backup.name):
+            pass
+
     backup, manifest, missing = _run(ctx, target, work)
+    seam: Seam = ctx.obj
+    seam.run_admin(note)
     _print_done(backup, manifest, json=json, said=f"Restored {backup.name}.")
     if missing:
         typer.echo(

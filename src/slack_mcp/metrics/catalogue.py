@@ -114,6 +114,11 @@ JOURNAL_OLDEST_AGE_SECONDS: Final = _gauge(
     "journal_oldest_age_seconds", "Age of the oldest of them; 0 without any.", Merge.LATEST
 )
 JOURNAL_DEAD: Final = _gauge("journal_dead", "Events that were given up and are still kept, of all pods.", Merge.LATEST)
+LAST_BACKUP_TIMESTAMP_SECONDS: Final = _gauge(
+    "last_backup_timestamp_seconds",
+    "When the last good backup of this database ended, in unix time; NaN where none was made with `slack-mcp backup`.",
+    Merge.LATEST,
+)
 
 CLAIMS: Final = _counter("claims", "Lanes that were claimed.")
 TAKEOVERS: Final = _counter("takeovers", "Those of them that another pod had left unfinished.")

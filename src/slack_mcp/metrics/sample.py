@@ -1,7 +1,7 @@
 """What is not counted where it happens but looked at: what this process holds, and what the database has."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,6 +20,7 @@ PUBLISH_S: Final = 1.0
 DATABASE_TIMEOUT_S: Final = 1.0
 # Counting costs the database something: within this time whoever asks gets the same counts.
 COUNTS_TTL_S: Final = 2.0
+MS_PER_S: Final = 1000
 
 _log = structlog.get_logger(__name__)
 
@@ -45,6 +46,7 @@ class Sampler:
         exporter: writes them down.
         sources: what this process holds.
         journal: is asked what is unfinished, when somebody wants to know.
+        load_last_backup_ms: says when the last good backup ended, None when there was none.
         monotonic_s: this process's clock.
     """
 
@@ -55,12 +57,14 @@ class Sampler:
         exporter: Exporter,
         sources: Sources,
         journal: Journal,
+        load_last_backup_ms: Callable[[], Awaitable[int | None]],
         monotonic_s: Callable[[], float],
     ) -> None:
         self._values = values
         self._exporter = exporter
         self._sources = sources
         self._journal = journal
+        self._load_last_backup_ms = load_last_backup_ms
         self._monotonic_s = monotonic_s
         self._asking = anyio.Lock()
         self._asked_s = -math.inf
@@ -107,10 +111,12 @@ class Sampler:
         async with self._asking:
             if self._monotonic_s() - self._asked_s < COUNTS_TTL_S:
                 return
-            unfinished = oldest_age_s = dead = math.nan  # nobody knows
+            unfinished = oldest_age_s = dead = last_backup_s = math.nan  # nobody knows
             try:
                 with anyio.fail_after(DATABASE_TIMEOUT_S):
                     backlog = await self._journal.load_backlog()
+                    last_backup_ms = await self._load_last_backup_ms()
+                last_backup_s = math.nan if last_backup_ms is None else last_backup_ms / MS_PER_S
                 unfinished, oldest_age_s, dead = backlog.unfinished, backlog.oldest_age_s, backlog.dead
                 self._is_database_up = True
             except (SlackMcpError, TimeoutError) as error:
@@ -120,6 +126,7 @@ class Sampler:
             self._set_gauge(catalogue.JOURNAL_BACKLOG, unfinished)
             self._set_gauge(catalogue.JOURNAL_OLDEST_AGE_SECONDS, oldest_age_s)
             self._set_gauge(catalogue.JOURNAL_DEAD, dead)
+            self._set_gauge(catalogue.LAST_BACKUP_TIMESTAMP_SECONDS, last_backup_s)
             self._asked_s = self._monotonic_s()
 
     def _set_gauge(self, metric: catalogue.Metric, value: float) -> None:

@@ -37,6 +37,8 @@ def test_a_backup_is_made_listed_verified_and_restored(commands: Commands) -> No
     assert run_json(commands, "backup", "restore")["name"] == made["name"]
     shown = commands.run("backup", "restore", made["name"], "--force")
     assert shown.stdout.endswith(f"Restored {made['name']}.\n")
+    restores = [entry for entry in commands.audit.entries if entry.tool == "backup restore"]
+    assert [(entry.target, entry.result) for entry in restores] == [(made["name"], "ok")] * 2
 
 
 def test_a_backup_in_words_says_with_which_key_it_is_sealed(commands: Commands) -> None:
