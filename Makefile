@@ -30,7 +30,7 @@ run: $(VENV)/.ready ## Start the service with a simulated Slack workspace and pr
 # The stories with several processes have the machine to themselves: they measure, and kill.
 test: $(VENV)/.ready ## Run all tests (ARGS="tests/unit -k sealing")
 ifeq ($(strip $(ARGS)),)
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal --ignore tests/e2e
+	$(BIN)/python -m pytest --numprocesses 4 --dist worksteal --ignore tests/e2e
 	$(BIN)/python -m pytest tests/e2e
 else
 	$(BIN)/python -m pytest $(ARGS)
