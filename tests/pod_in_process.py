@@ -242,8 +242,6 @@ def _logging_to(log: Log) -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     configure_logging(level="debug", log_format="json", stream=log)
-    # A logger that is kept would go on writing as it does now, in the tests that come after this one.
-    structlog.configure(cache_logger_on_first_use=False)
     try:
         yield
     finally:

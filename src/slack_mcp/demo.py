@@ -49,7 +49,7 @@ def run(settings: Settings, *, port: int | None, say: str | None, echo: Echo) ->
     """
     # The lines of a run that ends by itself would only hide what it prints.
     level = "warning" if say is not None and settings.log_level == "info" else settings.log_level
-    configure_logging(level=level, log_format=settings.log_format)
+    configure_logging(level=level, log_format=settings.log_format, keeps_loggers=True)
     if say is None:
         anyio.run(_run, settings, settings.port if port is None else port, echo, backend_options={"use_uvloop": True})
     else:

@@ -25,6 +25,8 @@ SECRETS = {
     "SLACK_SIGNING_SECRET": "canary",
     "SLACK_BOT_TOKEN": "xoxb-canary",
     "SLACK_USER_TOKEN": "xoxp-canary",
+    "SLACK_CLIENT_SECRET": "canary",
+    "SLACK_REFRESH_TOKEN": "canary",
     "OPENAI_API_KEY": "canary",
     "TRANSCRIPTION_API_KEY": "canary",
     "OTEL_EXPORTER_OTLP_HEADERS": "x-api-key=canary",
@@ -172,7 +174,7 @@ def test_every_secret_may_come_from_a_file(tmp_path: Path) -> None:
         path = tmp_path / name
         path.write_text(value + "\n")
         environ[name + "_FILE"] = str(path)
-    settings = read(**environ)
+    settings = read(**environ, SLACK_CLIENT_ID="1.2")
     for name, key in names.items():
         assert getattr(settings, key) == Secret(SECRETS[name])
 
@@ -226,7 +228,7 @@ def test_unknown_names_in_the_env_file_are_mistakes_too(tmp_path: Path) -> None:
 
 
 def test_settings_show_no_secret_and_do_not_change() -> None:
-    settings = read(**SECRETS)
+    settings = read(**SECRETS, SLACK_CLIENT_ID="1.2")
     for shown in (repr(settings), str(settings), settings.model_dump_json()):
         assert "canary" not in shown
         assert KEY not in shown

@@ -40,7 +40,7 @@ def serve(settings: Settings) -> None:
         SettingsError: the address cannot be listened on, or an extra that the settings want is not installed.
         SlackMcpError: the database cannot be reached or migrated.
     """
-    configure_logging(level=settings.log_level, log_format=settings.log_format)
+    configure_logging(level=settings.log_level, log_format=settings.log_format, keeps_loggers=True)
     check_valkey_client(settings)
     for notice in settings.notices:
         _log.warning("settings.notice", notice=notice)

@@ -56,7 +56,7 @@ def serve_stdio(settings: Settings, *, connection_id: ConnectionId | None, acces
         SettingsError: there is neither a connection nor a bot token.
         SlackMcpError: the connection does not exist, the database cannot be reached, or Slack refuses the token.
     """
-    configure_logging(level=settings.log_level, log_format=settings.log_format)
+    configure_logging(level=settings.log_level, log_format=settings.log_format, keeps_loggers=True)
     # Nothing here has to come to an orderly end, and the thread that waits for input would not let it.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     anyio.run(_serve, settings, connection_id, access)
