@@ -35,6 +35,7 @@ class Postgres:
     def start(self) -> None:
         """Start the server again on its data, and return when it takes connections. Not inside an event loop."""
         self._control("-o", f'-h "" -k {self._socket_dir}', "-l", str(self._socket_dir / "log"), "start")
+        self._server.ensure_postgres_running()  # so that it knows which process to stop at the end
 
     def list_pids(self) -> list[int]:
         """Return the processes of the server, the one that starts the others first."""
