@@ -187,6 +187,14 @@ def test_any_changed_character_of_a_sealed_text_is_noticed(data: st.DataObject) 
         SEALER.open(HERE, "bot_token", changed)
 
 
+def test_a_sealed_text_is_written_in_one_way() -> None:
+    texts = (SEALER.seal(HERE, "bot_token", "xoxb-canary" * 9) for _ in range(100))
+    sealed = next(text for text in texts if "-" in text and "_" in text)
+    for char, same in (("_", "/"), ("-", "+")):
+        with pytest.raises(SealingError):
+            SEALER.open(HERE, "bot_token", sealed.replace(char, same))
+
+
 @given(length=st.integers(min_value=0, max_value=40))
 def test_cut_values_are_refused_or_not_sealed_at_all(length: int) -> None:
     sealed = SEALER.seal_bytes(HERE, "payload", b"canary")[:length]
