@@ -12,6 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from slack_mcp.core.model import ConnectionChange
+from slack_mcp.hearing import HEARTBEAT_S, HEARTBEAT_TIMEOUT_S, Hearing
 from slack_mcp.ports.announcements import (
     CHANNELS,
     CONNECTIONS_CHANNEL,
@@ -24,11 +25,6 @@ from slack_mcp.ports.directory import ReadPoint
 from slack_mcp.ports.names import NameChange
 from slack_mcp.store.database import Database
 from slack_mcp.store.points import SERVER
-
-HEARTBEAT_S: Final = 5.0
-HEARTBEAT_TIMEOUT_S: Final = 3.0
-FIRST_PAUSE_S: Final = 0.1
-LONGEST_PAUSE_S: Final = 2.0
 
 
 class ReadOnlyServerError(Exception):
@@ -126,28 +122,16 @@ class Listener:
         self._connect_timeout_s = connect_timeout_s
         self._heartbeat_s = heartbeat_s
         self._heartbeat_timeout_s = heartbeat_timeout_s
-        self._is_listening = False
+        self._hearing = Hearing("listener", tell=subscribers.on_listening)
 
     @property
     def listening(self) -> bool:
         """Whether announcements are heard now."""
-        return self._is_listening
+        return self._hearing.is_listening
 
     async def run(self) -> None:
         """Listen until cancelled."""
-        pause_s = FIRST_PAUSE_S
-        while True:
-            try:
-                await self._listen()
-            except _LOST as error:
-                _log.warning("listener.lost", error=type(error).__name__)
-            finally:
-                # Also when cancelled: what is still at work while the process ends must not take silence for no change.
-                if self._is_listening:
-                    self._set_listening(is_listening=False)
-                    pause_s = FIRST_PAUSE_S
-            await anyio.sleep(pause_s)
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+        await self._hearing.run(self._listen, lost=_LOST)
 
     async def _listen(self) -> None:
         """Listen until the connection is lost; raises what the driver does, or returns when it just closed."""
@@ -166,7 +150,7 @@ class Listener:
             await self._ask_time(connection)
             row = await connection.fetchrow(_POINT)
             self._subscribers.on_point(ReadPoint(server=row["server"], transaction=row["transaction"]))
-            self._set_listening(is_listening=True)
+            self._hearing.begin()
             while not closed.is_set():
                 with anyio.move_on_after(self._heartbeat_s):
                     await closed.wait()
@@ -184,11 +168,6 @@ class Listener:
         told_s = await connection.fetchval(_ASK_TIME)
         self._ahead_s = told_s - (asked_s + self._now_s()) / 2
         self._subscribers.on_clock(self._ahead_s)
-
-    def _set_listening(self, *, is_listening: bool) -> None:
-        self._is_listening = is_listening
-        _log.info("listener.listening" if is_listening else "listener.deaf")
-        self._subscribers.on_listening(is_listening)
 
     def _hear(self, _connection: Any, _pid: int, channel: str, payload: object) -> None:
         if not pass_on(self._subscribers, channel, str(payload)):

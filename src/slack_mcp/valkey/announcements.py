@@ -7,6 +7,7 @@ import structlog
 from redis.asyncio import Connection
 
 from slack_mcp.core.model import ConnectionChange
+from slack_mcp.hearing import HEARTBEAT_S, HEARTBEAT_TIMEOUT_S, Hearing
 from slack_mcp.ports.announcements import (
     BUDGET_CHANNEL,
     CHANNELS,
@@ -24,10 +25,6 @@ from slack_mcp.ports.names import NameChange
 from slack_mcp.valkey.client import LOST, Valkey
 from slack_mcp.valkey.outbox import Outbox
 
-HEARTBEAT_S: Final = 5.0
-HEARTBEAT_TIMEOUT_S: Final = 3.0
-FIRST_PAUSE_S: Final = 0.1
-LONGEST_PAUSE_S: Final = 2.0
 # Whoever lost the server, too, believes nothing until it is back; whoever did not may wait for this.
 NEWS_S: Final = 10.0
 
@@ -90,28 +87,16 @@ class Subscription:
         self._heartbeat_s = heartbeat_s
         self._heartbeat_timeout_s = heartbeat_timeout_s
         self._channels = {f"{valkey.prefix}:{channel}".encode(): channel for channel in CHANNELS}
-        self._is_listening = False
+        self._hearing = Hearing("subscription", tell=subscribers.on_listening)
 
     @property
     def listening(self) -> bool:
         """Whether announcements are heard now."""
-        return self._is_listening
+        return self._hearing.is_listening
 
     async def run(self) -> None:
         """Listen until cancelled."""
-        pause_s = FIRST_PAUSE_S
-        while True:
-            try:
-                await self._listen()
-            except LOST as error:
-                _log.warning("subscription.lost", error=type(error).__name__)
-            finally:
-                # Also when cancelled: what is still at work while the process ends must not take silence for no change.
-                if self._is_listening:
-                    self._set_listening(is_listening=False)
-                    pause_s = FIRST_PAUSE_S
-            await anyio.sleep(pause_s)
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+        await self._hearing.run(self._listen, lost=LOST)
 
     async def _listen(self) -> None:
         """Listen until the connection is lost; raises what the client does."""
@@ -123,7 +108,7 @@ class Subscription:
                 await connection.send_command("SUBSCRIBE", *self._channels)
                 for _ in self._channels:
                     await connection.read_response()
-            self._set_listening(is_listening=True)
+            self._hearing.begin()
             while True:
                 if not await self._hear(connection, self._heartbeat_s):
                     # A connection that died without a word is found out only by asking.
@@ -145,8 +130,3 @@ class Subscription:
         ):
             _log.warning("subscription.unreadable")  # anybody with access to the server can send one
         return True
-
-    def _set_listening(self, *, is_listening: bool) -> None:
-        self._is_listening = is_listening
-        _log.info("subscription.listening" if is_listening else "subscription.deaf")
-        self._subscribers.on_listening(is_listening)
