@@ -1,7 +1,7 @@
 """Hearing what other pods announce: on a connection that may be lost, and is made again while somebody runs."""
 
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 import anyio
 import structlog
@@ -14,16 +14,24 @@ LONGEST_PAUSE_S: Final = 2.0
 _log = structlog.get_logger(__name__)
 
 
+class LogLines(NamedTuple):
+    """What the log's lines are called, each in full, so that who reads one can search for it."""
+
+    listening: str
+    deaf: str
+    lost: str
+
+
 class Hearing:
     """Whether announcements are heard now, and the loop that has them heard again.
 
     Args:
-        name: what the log's lines begin with.
+        lines: what the log says.
         tell: told True once everything from now on will be heard, False as soon as something may be missed.
     """
 
-    def __init__(self, name: str, *, tell: Callable[[bool], None]) -> None:
-        self._name = name
+    def __init__(self, lines: LogLines, *, tell: Callable[[bool], None]) -> None:
+        self._lines = lines
         self._tell = tell
         self.is_listening = False
 
@@ -39,7 +47,7 @@ class Hearing:
             try:
                 await listen()
             except lost as error:
-                _log.warning(f"{self._name}.lost", error=type(error).__name__)
+                _log.warning(self._lines.lost, error=type(error).__name__)
             finally:
                 # Also when cancelled: what is still at work while the process ends must not take silence for no change.
                 if self.is_listening:
@@ -54,5 +62,5 @@ class Hearing:
 
     def _set(self, *, is_listening: bool) -> None:
         self.is_listening = is_listening
-        _log.info(f"{self._name}.{'listening' if is_listening else 'deaf'}")
+        _log.info(self._lines.listening if is_listening else self._lines.deaf)
         self._tell(is_listening)

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from slack_mcp.core.model import ConnectionChange
-from slack_mcp.hearing import HEARTBEAT_S, HEARTBEAT_TIMEOUT_S, Hearing
+from slack_mcp.hearing import HEARTBEAT_S, HEARTBEAT_TIMEOUT_S, Hearing, LogLines
 from slack_mcp.ports.announcements import (
     CHANNELS,
     CONNECTIONS_CHANNEL,
@@ -50,6 +50,7 @@ _ASK_TIME: Final = "SELECT extract(epoch FROM clock_timestamp())::float8"
 _POINT: Final = f"SELECT {SERVER} AS server, txid_snapshot_xmax(txid_current_snapshot()) AS transaction"
 
 _log = structlog.get_logger(__name__)
+_LINES: Final = LogLines(listening="listener.listening", deaf="listener.deaf", lost="listener.lost")
 
 
 async def announce_change(database: AsyncConnection, change: ConnectionChange) -> None:
@@ -122,7 +123,7 @@ class Listener:
         self._connect_timeout_s = connect_timeout_s
         self._heartbeat_s = heartbeat_s
         self._heartbeat_timeout_s = heartbeat_timeout_s
-        self._hearing = Hearing("listener", tell=subscribers.on_listening)
+        self._hearing = Hearing(_LINES, tell=subscribers.on_listening)
 
     @property
     def listening(self) -> bool:

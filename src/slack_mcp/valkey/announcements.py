@@ -7,7 +7,7 @@ import structlog
 from redis.asyncio import Connection
 
 from slack_mcp.core.model import ConnectionChange
-from slack_mcp.hearing import HEARTBEAT_S, HEARTBEAT_TIMEOUT_S, Hearing
+from slack_mcp.hearing import HEARTBEAT_S, HEARTBEAT_TIMEOUT_S, Hearing, LogLines
 from slack_mcp.ports.announcements import (
     BUDGET_CHANNEL,
     CHANNELS,
@@ -29,6 +29,7 @@ from slack_mcp.valkey.outbox import Outbox
 NEWS_S: Final = 10.0
 
 _log = structlog.get_logger(__name__)
+_LINES: Final = LogLines(listening="subscription.listening", deaf="subscription.deaf", lost="subscription.lost")
 
 
 class ValkeyAnnouncer:
@@ -87,7 +88,7 @@ class Subscription:
         self._heartbeat_s = heartbeat_s
         self._heartbeat_timeout_s = heartbeat_timeout_s
         self._channels = {f"{valkey.prefix}:{channel}".encode(): channel for channel in CHANNELS}
-        self._hearing = Hearing("subscription", tell=subscribers.on_listening)
+        self._hearing = Hearing(_LINES, tell=subscribers.on_listening)
 
     @property
     def listening(self) -> bool:
