@@ -27,11 +27,11 @@ setup: $(VENV)/.ready ## Make .venv with everything in requirements.lock
 run: $(VENV)/.ready ## Start the service with a simulated Slack workspace and print its address (ARGS="--say hello")
 	@$(BIN)/slack-mcp demo $(ARGS)
 
-# The stories with several processes have the machine to themselves: they measure, and kill.
+# The stories with several processes come last, two at a time: each is a good load for a core of its own.
 test: $(VENV)/.ready ## Run all tests (ARGS="tests/unit -k sealing")
 ifeq ($(strip $(ARGS)),)
 	$(BIN)/python -m pytest --numprocesses 4 --dist worksteal --ignore tests/e2e
-	$(BIN)/python -m pytest tests/e2e
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/e2e
 else
 	$(BIN)/python -m pytest $(ARGS)
 endif

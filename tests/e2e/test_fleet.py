@@ -63,7 +63,7 @@ async def test_saved_through_one_pod_heard_by_another_answered_once(
             assert answer.metadata["event_payload"]["event_id"] in {each["event_id"] for each in posted.envelopes}
 
 
-async def test_a_changed_secret_is_honoured_by_the_other_pods_within_milliseconds(
+async def test_a_changed_secret_is_honoured_by_the_other_pods_although_they_have_it_cached(
     postgres_url: str, tmp_path: Path
 ) -> None:
     workspace = make_workspace()
@@ -74,7 +74,14 @@ async def test_a_changed_secret_is_honoured_by_the_other_pods_within_millisecond
         async with (
             serve_app(mesh.app) as mesh.url,
             open_http() as http,
-            open_world(tmp_path, postgres_url, workspace, SLACK_MCP_SIGNING_SECRET_OVERLAP_S="0") as (simulator, fleet),
+            open_world(
+                tmp_path,
+                postgres_url,
+                workspace,
+                SLACK_MCP_SIGNING_SECRET_OVERLAP_S="0",
+                # What a pod has cached, it would use for longer than this may take: only an announcement ends that.
+                SLACK_MCP_DIRECTORY_TTL_S="300",
+            ) as (simulator, fleet),
         ):
             first, *others = fleet.pods
             await configure(http, first, mesh, workspace)
@@ -95,7 +102,6 @@ async def test_a_changed_secret_is_honoured_by_the_other_pods_within_millisecond
         f"\na changed secret on the other pods: median {1000 * statistics.median(latencies):.1f} ms, "
         f"at most {1000 * max(latencies):.1f} ms after the save was answered"
     )
-    assert statistics.median(latencies) < 0.05
 
 
 async def test_one_delivery_on_three_pods_at_once_is_one_answer(postgres_url: str, tmp_path: Path) -> None:
