@@ -154,7 +154,8 @@ class Doors:
         params = message.get("params")
         if isinstance(params, dict):
             known = {f"{_META}protocolVersion": "2026-07-28", f"{_META}clientCapabilities": {}}
-            params["_meta"] = mutate_json(chance, known)
+            # Anew, and not written into: what was put in may stand in other inputs too, or in itself.
+            message = {**message, "params": {**params, "_meta": mutate_json(chance, known)}}
         method = message.get("method")
         named = (
             method.encode("utf-8", "replace") if isinstance(method, str) and chance.random() < 0.8 else b"tools/list"
