@@ -1,17 +1,20 @@
-"""Bolt for Python beside the service: started and checked."""
+"""Bolt beside the service, for Python and on Node: started and checked."""
 
 import json
+import os
+import shutil
+import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Final
 
 import httpx2
 
-from bench.bolt_peer import PATH
+from bench.bolt_peer import PATH, SERVERS
 from bench.errors import BenchError
 from bench.events import Tenant, make_event
-from bench.processes import run_child
+from bench.processes import ROOT, run_child
 from bench.runs import Target
 from bench.world import World, get_token
 from slack_mcp.simulator.signing import sign
@@ -19,21 +22,47 @@ from slack_mcp.simulator.signing import sign
 SECRET: Final = "signing-secret-of-the-peer"
 OK: Final = 200
 UNAUTHORIZED: Final = 401
+KEYS: Final = {"stock": "bolt", "tuned": "bolt-tuned"}
+NODE_MODULES: Final = ROOT / ".bench" / "node_modules"
+NODE_PEER: Final = ROOT / "bench" / "bolt_js" / "peer.cjs"
+# More than any of them answers.
+MOST_PER_SECOND: Final = 12_000
 
 
 @contextmanager
-def run_bolt(world: World, server: str) -> Iterator[Target]:
-    """Yield Bolt on one of its servers.
+def run_bolts(world: World) -> Iterator[Sequence[Target]]:
+    """Yield Bolt for Python on each of its servers, and Bolt JS where Node is.
 
     Raises:
-        BenchError: it takes a wrong signature, or at the end its listener did not run once for each ack.
+        BenchError: one takes a wrong signature, or at the end its listener did not run once for each ack.
     """
-    arguments = ["-m", "bench.bolt_peer", "--server", server, "--signing-secret", SECRET, "--api-url", world.api_url]
-    arguments += ["--token", get_token(world.tenants[0])]
-    with run_child(f"Bolt ({server})", arguments, log=world.make_log(f"bolt-{server}")) as child:
+    node = shutil.which("node")
+    with ExitStack() as stack:
+        bolts = [
+            stack.enter_context(
+                run_bolt(world, KEYS[server], f"Bolt ({server})", ["-m", "bench.bolt_peer", "--server", server])
+            )
+            for server in SERVERS
+        ]
+        if node is None or not NODE_MODULES.is_dir():
+            missing = "there is no Node" if node is None else "it is not installed; `make bench` does that"
+            print(f"Bolt JS is left out: {missing}.", file=sys.stderr)
+        else:
+            bolts.append(stack.enter_context(run_bolt(world, "bolt-js", "Bolt JS", [str(NODE_PEER)], program=node)))
+        yield bolts
+
+
+@contextmanager
+def run_bolt(
+    world: World, key: str, name: str, arguments: Sequence[str], *, program: str | None = None
+) -> Iterator[Target]:
+    """Yield one of them; raises BenchError as `run_bolts` does."""
+    options = ["--signing-secret", SECRET, "--api-url", world.api_url, "--token", get_token(world.tenants[0])]
+    env = {**os.environ, "NODE_PATH": str(NODE_MODULES)}
+    with run_child(name, [*arguments, *options], log=world.make_log(key), program=program, env=env) as child:
         child.url = child.wait_for("url")
         tenant = Tenant(team_id=world.tenants[0].team_id, path=PATH, secret=SECRET)
-        target = Target(name=f"Bolt ({server})", child=child, tenants=[tenant])
+        target = Target(key=key, name=name, child=child, tenants=[tenant], most_per_second=MOST_PER_SECOND)
         check_signatures(target)
         yield target
     handled = int(child.wait_for("handled"))

@@ -1,5 +1,6 @@
 """The least that answers HTTP, a process of its own: tells how much the load generator could send at best."""
 
+import argparse
 import asyncio
 from typing import cast
 
@@ -8,13 +9,12 @@ import httptools
 
 from bench.processes import announce, bind
 
-ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: 0\r\n\r\n"
-
 
 class Responder(asyncio.Protocol):
-    """Says 200 to every request, whatever it is."""
+    """Says 200 to every request, whatever it is, and the same each time."""
 
-    def __init__(self) -> None:
+    def __init__(self, answer: bytes) -> None:
+        self._answer = answer
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
 
@@ -29,16 +29,32 @@ class Responder(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """Called by the parser at the end of a request."""
         if self._transport is not None:
-            self._transport.write(ANSWER)
+            self._transport.write(self._answer)
 
 
-async def run() -> None:
+def make_answer(body: bytes) -> bytes:
+    """Return a whole HTTP answer."""
+    return f"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
+
+
+async def run(body: bytes) -> None:
     """Serve until the process is ended."""
+    answer = make_answer(body)
     with bind() as listener:
-        server = await asyncio.get_running_loop().create_server(Responder, sock=listener)
+        server = await asyncio.get_running_loop().create_server(lambda: Responder(answer), sock=listener)
         announce(listener)
         await server.serve_forever()
 
 
+def main() -> None:
+    """Read the command line and serve."""
+    parser = argparse.ArgumentParser(prog="python -m bench.null_server", description=__doc__)
+    parser.add_argument("--beginning", default="", help="with which the body of each answer begins")
+    parser.add_argument("--bytes", type=int, default=0, help="how long it is, at least")
+    options = parser.parse_args()
+    body = options.beginning.encode().ljust(options.bytes, b" ")
+    anyio.run(run, body, backend_options={"use_uvloop": True})
+
+
 if __name__ == "__main__":
-    anyio.run(run, backend_options={"use_uvloop": True})
+    main()

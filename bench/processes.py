@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import psutil
+
 from bench.errors import BenchError
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -20,7 +22,7 @@ HOST: Final = "127.0.0.1"
 BACKLOG: Final = 2048
 START_TIMEOUT_S: Final = 30.0
 STOP_TIMEOUT_S: Final = 20.0
-LOOK_S: Final = 0.02
+LOOK_S: Final = 0.01
 
 
 @dataclass(slots=True, kw_only=True)
@@ -49,17 +51,29 @@ class Child:
                 found.append(document)
         return found
 
-    def wait_for(self, key: str, *, event: str | None = None) -> str:
-        """Return the value of `key` in the first line that has it (and is this event). Raises BenchError."""
+    def wait_for(self, key: str, *, event: str | None = None, count: int = 1) -> str:
+        """Return the value of `key` in the first line that has it (and is this event), once there are `count` of them.
+
+        Raises:
+            BenchError: they do not come.
+        """
         end_s = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < end_s:
-            for line in self.read_lines():
-                if key in line and event in (None, line.get("event")):
-                    return str(line[key])
+            found = [line[key] for line in self.read_lines() if key in line and event in (None, line.get("event"))]
+            if len(found) >= count:
+                return str(found[0])
             if self.process.poll() is not None:
                 break
             time.sleep(LOOK_S)
         raise BenchError(f"{self.name} did not start: {self.log.read_text(errors='replace')[-2000:]}")
+
+    def list_processes(self) -> list[int]:
+        """Return the ids of the process and of all that it has started."""
+        return [self.process.pid, *(each.pid for each in psutil.Process(self.process.pid).children(recursive=True))]
+
+    def get_memory_mb(self) -> float:
+        """Return the resident memory of all of them, in 10^6 bytes."""
+        return float(sum(psutil.Process(pid).memory_info().rss for pid in self.list_processes())) / 1e6
 
     def stop(self) -> None:
         """End the process in good order, or else at once."""
@@ -74,21 +88,28 @@ class Child:
 
 @contextmanager
 def run_child(
-    name: str, arguments: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None, cwd: Path = ROOT
+    name: str,
+    arguments: Sequence[str],
+    *,
+    log: Path,
+    program: str | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: Path = ROOT,
 ) -> Iterator[Child]:
-    """Yield a running `python …` process; it has ended when the context has.
+    """Yield a running process; it has ended when the context has.
 
     Args:
         name: for people.
-        arguments: after `python`.
+        arguments: after the program.
+        program: None is the Python that runs this.
         log: the file for its standard output and error.
         env: the whole environment; None inherits it.
         cwd: where it runs.
     """
     with log.open("wb") as output:
         # In a session of its own: a Ctrl+C on the terminal is for the benchmark, which then ends its children.
-        process = subprocess.Popen(  # noqa: S603 - our own modules
-            [sys.executable, *arguments],
+        process = subprocess.Popen(  # noqa: S603 - our own modules and peers
+            [program or sys.executable, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

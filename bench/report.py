@@ -1,124 +1,135 @@
-"""The report: one table for people, one document for programs."""
+"""The rows of the report, and the table of them for people."""
 
-import importlib.metadata
-import os
-import platform
 import statistics
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
-import psutil
+from bench.stats import get_percentiles
 
-from bench.stats import get_percentile
-
-PACKAGES: Final = ("uvicorn", "uvloop", "httptools", "slack-bolt", "aiohttp", "asyncpg", "mcp", "fastmcp")
-PEERS: Final = {"stock": "x Bolt stock", "tuned": "x Bolt tuned", "fastmcp": "x fastmcp"}
-HEADER: Final = ("measurement", "median", "spread", "p50 ms", "p99 ms", *PEERS.values())
-FSYNCS: Final = 60
-IN_MEMORY: Final = ("tmpfs", "ramfs")
+# What a row is compared with, by the key of the ratio.
+RATIOS: Final[Mapping[str, str]] = {
+    "bolt": "x Bolt",
+    "bolt-tuned": "x Bolt tuned",
+    "bolt-js": "x Bolt JS",
+    "fastmcp": "x fastmcp",
+    "one": "x one process",
+    "single": "x the CPU with 1 connection",
+    "miss": "x the time with 1 connection",
+    "empty": "x the CPU without rows",
+    "full": "x the first",
+    "valkey": "x Valkey's time",
+}
+HEADER: Final = ("measurement", "median", "spread", "p50 ms", "p99 ms", "CPU µs", "ratios")
+# From here on the load generator itself may be what limits a run.
+NEAR: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One line of the report; what does not apply is None.
+    """One line of the report; what does not apply is None or empty.
 
     Attributes:
+        key: by which targets and plots find it; stays the same however the row is called.
         values: one per run, in `unit`; the median stands for them.
-        p50_ms, p99_ms: of the single requests.
-        ratios: to each peer, the median of the pairs; Bolt by how it is served.
+        latencies_ms: of the single requests, by the name of the percentile.
+        cpu_us: what one request costs the server's processes and their sessions at the database.
+        ceiling: what the load generator gets out of a server that does nothing, in `unit`.
+        ratios: the median of the pairs, by what is compared with; a key of `RATIOS`.
     """
 
+    key: str
     name: str
     values: Sequence[float] = ()
     unit: str = ""
-    p50_ms: float | None = None
-    p99_ms: float | None = None
+    latencies_ms: Mapping[str, float] = field(default_factory=dict)
+    cpu_us: float | None = None
+    ceiling: float | None = None
     ratios: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def median(self) -> float | None:
+        """The median of the values, None without any."""
+        return statistics.median(self.values) if self.values else None
+
+    def get(self, figure: str) -> float | None:
+        """Return one of its figures: `median`, `cpu`, a percentile's name, or `ratio:` and a key; None without it."""
+        if figure == "median":
+            return self.median
+        if figure == "cpu":
+            return self.cpu_us
+        kind, _, key = figure.partition(":")
+        return self.ratios.get(key) if kind == "ratio" else self.latencies_ms.get(kind)
 
     def render(self) -> tuple[str, ...]:
         """Return the cells."""
-        median = f"{_round(statistics.median(self.values))} {self.unit}" if self.values else ""
-        spread = f"{_round(min(self.values))}-{_round(max(self.values))}" if len(self.values) > 1 else ""
-        latencies = ("" if each is None else f"{each:.2f}" for each in (self.p50_ms, self.p99_ms))
-        ratios = (f"{self.ratios[peer]:.2f}" if peer in self.ratios else "" for peer in PEERS)
-        return (self.name, median, spread, *latencies, *ratios)
+        median = "" if self.median is None else f"{render_number(self.median)} {self.unit}".rstrip()
+        several = len(self.values) > 1
+        spread = f"{render_number(min(self.values))}-{render_number(max(self.values))}" if several else ""
+        latencies = (f"{self.latencies_ms[name]:.2f}" if name in self.latencies_ms else "" for name in ("p50", "p99"))
+        cpu = "" if self.cpu_us is None else render_number(self.cpu_us)
+        ratios = ", ".join(f"{ratio:.2f} {RATIOS[key]}" for key, ratio in self.ratios.items())
+        return (self.name, median, spread, *latencies, cpu, ratios)
 
     def render_json(self) -> dict[str, Any]:
         """Return the numbers."""
         return {
+            "key": self.key,
             "name": self.name,
             "unit": self.unit or None,
-            "median": statistics.median(self.values) if self.values else None,
+            "median": self.median,
             "values": list(self.values),
-            "p50_ms": self.p50_ms,
-            "p99_ms": self.p99_ms,
+            "latencies_ms": dict(self.latencies_ms),
+            "cpu_us": self.cpu_us,
+            "ceiling": self.ceiling,
             "ratios": dict(self.ratios),
         }
 
 
-def make_latency_row(name: str, latencies_s: Sequence[float]) -> Row:
+def make_latency_row(key: str, name: str, latencies_s: Sequence[float]) -> Row:
     """Return a row of single latencies in seconds."""
-    latencies_ms = [1000 * each for each in latencies_s]
-    return Row(name=name, p50_ms=get_percentile(latencies_ms, 50), p99_ms=get_percentile(latencies_ms, 99))
+    return Row(key=key, name=name, latencies_ms=get_percentiles([1000 * each for each in latencies_s]))
 
 
-def render_table(rows: Sequence[Row]) -> str:
-    """Return the table, numbers to the right."""
-    cells = [HEADER, *(row.render() for row in rows)]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(HEADER))]
+def render_rows(rows: Iterable[Row]) -> str:
+    """Return the table of all rows for a terminal."""
+    return render_table(HEADER, [row.render() for row in rows])
+
+
+def render_table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """Return a table for a terminal: first and last column to the left, the others to the right."""
+    cells = [header, *lines]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(header))]
+    sides = {0, len(header) - 1}
     return "\n".join(
-        "  ".join(cell.ljust(width) if column == 0 else cell.rjust(width) for column, (cell, width) in enumerate(pairs))
-        for pairs in (list(zip(line, widths, strict=True)) for line in cells)
+        "  ".join(
+            cell.ljust(width) if column in sides else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in cells
     )
 
 
-def describe_machine(directory: Path) -> dict[str, Any]:
-    """Return what the numbers depend on; `directory` is where the databases lie."""
-    return {
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "kernel": platform.release(),
-        "filesystem": find_filesystem(directory),
-        "fsync_ms": round(1000 * measure_fsync_s(directory), 2),
-        "load_average": round(os.getloadavg()[0], 2),
-        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
-    }
+def render_markdown(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """Return the same table in Markdown."""
+    rule = ["---" if column in {0, len(header) - 1} else "---:" for column in range(len(header))]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (header, rule, *lines))
 
 
-def render_machine(machine: dict[str, Any]) -> str:
-    """Return the machine as one line, and a warning where the disk is none."""
-    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-    line = (
-        f"{machine['cores']} cores (load {machine['load_average']} at the start), Python {machine['python']}, "
-        f"Linux {machine['kernel']}, {machine['filesystem']} with fsync in {machine['fsync_ms']} ms; {versions}"
+def render_ceilings(rows: Iterable[Row]) -> str:
+    """Return a sentence on whether the load generator was near to limiting a run; empty when nothing was held to it."""
+    shares = {row.name: row.median / row.ceiling for row in rows if row.median and row.ceiling}
+    if not shares:
+        return ""
+    near = [f"{name} ({share:.0%})" for name, share in shares.items() if share > NEAR]
+    if near:
+        return f"Within half of what the load generator can do, and perhaps held back by it: {'; '.join(near)}."
+    name, share = max(shares.items(), key=lambda each: each[1])
+    return (
+        f"The load generator had at least half of its rate to spare in every run; the nearest was {name} ({share:.0%})."
     )
-    if machine["filesystem"] in IN_MEMORY:
-        line += "\nThe databases lie in memory, not on a disk: choose another place with --directory."
-    return line
 
 
-def find_filesystem(directory: Path) -> str:
-    """Return the type of the file system that a directory is on."""
-    resolved = directory.resolve()
-    mounts = [each for each in psutil.disk_partitions(all=True) if resolved.is_relative_to(each.mountpoint)]
-    return str(max(mounts, key=lambda each: len(each.mountpoint)).fstype) if mounts else "unknown"
-
-
-def measure_fsync_s(directory: Path) -> float:
-    """Return the median time of a 4 KiB append with fsync."""
-    durations = []
-    with (directory / "fsync").open("wb", buffering=0) as file:
-        for _ in range(FSYNCS):
-            started_s = time.perf_counter()
-            file.write(bytes(4096))
-            os.fsync(file.fileno())
-            durations.append(time.perf_counter() - started_s)
-    return statistics.median(durations)
-
-
-def _round(value: float) -> str:
+def render_number(value: float) -> str:
     """Return a number with about three digits."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

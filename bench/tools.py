@@ -1,7 +1,8 @@
 """The MCP face: how fast tools are called and listed in both eras of the protocol, beside fastmcp, in turn."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ from bench.errors import BenchError
 from bench.mcp_requests import CALL, LIST, PATH, TRIVIAL, VERSIONS, McpRequest, make_headers, make_message
 from bench.processes import HOST, Child, run_child
 from bench.report import Row
-from bench.runs import EXTRA_TIMEOUT_S, Run, make_row, run_job
+from bench.runs import Run, make_row, measure_job, render_connections
 from bench.stats import get_median_ratio
 from bench.world import Deployment, World, get_connection_id
 from slack_mcp.app import open_admin
@@ -22,7 +23,9 @@ from slack_mcp.identity.api_keys import make_key
 
 # More than either server here answers: a run ends by the clock.
 MOST_PER_SECOND: Final = 10_000
-WARM_UP_S: Final = 1.0
+WARM_UP_S: Final = 0.7
+# About what the service answers.
+ANSWER_BYTES: Final = {CALL: 6_000, LIST: 57_000}
 # Requests are counted, as always, and never too many: at the default a run would be over within a second.
 LIMIT_PER_MIN: Final = "1000000"
 OK: Final = 200
@@ -61,34 +64,41 @@ class McpTarget:
 
     Attributes:
         keys: API keys of the callers, who take turns; None is a caller without one.
+        deployment: what its pods run on; None for what has no database.
+        tools: how many it lists.
         called: how many calls of tools it has answered so far.
     """
 
     name: str
     child: Child
+    deployment: Deployment | None = None
+    tools: int = 0
     keys: list[str | None] = field(default_factory=lambda: [None])
     called: int = 0
 
 
 def measure_tools(world: World, plan: ToolPlan) -> list[Row]:
-    """Return rows of the trivial tool for service and peer, then of the service alone."""
-    with run_service(world) as service, run_fastmcp(world) as peer:
+    """Return the load generator's ceiling, then rows of calls and lists for service and peer in both eras."""
+    with ExitStack() as stack:
+        service = stack.enter_context(run_service(world))
+        shown = list_tools(service)
+        peer = stack.enter_context(run_fastmcp(world, shown))
         rows = []
         for version in VERSIONS:
             check_key(service, version)
             check_peer(service, peer, version)
-            rows += measure_rounds(service, peer, plan, replace(TRIVIAL_CALL, version=version))
-        size = count_tools(service)
-        for request, name in ((CONNECTION_CALL, "tools/call with a query"), (TOOL_LIST, f"tools/list of {size}")):
-            for version in VERSIONS:
+            for request in (TRIVIAL_CALL, TOOL_LIST):
                 asked = replace(request, version=version)
-                warm_up(service, plan, asked)
-                runs = [measure(service, plan, asked) for _ in range(plan.rounds)]
-                rows.append(make_row(render_name(name, plan, version), runs))
+                ceiling = measure_ceiling(world, plan, asked)
+                rows += measure_rounds(service, peer, plan, asked, ceiling)
+            asked = replace(CONNECTION_CALL, version=version)
+            warm_up(service, plan, asked)
+            runs = [measure(service, plan, asked) for _ in range(plan.rounds)]
+            rows.append(make_row(f"tools.query.{version}", render_name("tools/call with a query", plan, version), runs))
         return rows
 
 
-def measure_rounds(service: McpTarget, peer: McpTarget, plan: ToolPlan, request: McpRequest) -> list[Row]:
+def measure_rounds(service: McpTarget, peer: McpTarget, plan: ToolPlan, request: McpRequest, ceiling: Run) -> list[Row]:
     """Return a row for each of the two; the runs alternate, and are compared pair by pair."""
     for target in (service, peer):
         warm_up(target, plan, request)
@@ -98,15 +108,40 @@ def measure_rounds(service: McpTarget, peer: McpTarget, plan: ToolPlan, request:
             runs[target.name].append(measure(target, plan, request))
     own, others = runs[service.name], runs[peer.name]
     ratio = get_median_ratio([run.rate for run in own], [run.rate for run in others])
+    key = f"tools.{request.method.rpartition('/')[2]}"
+    label = f"{request.method} of {peer.tools}" if request.method == LIST else request.method
     return [
-        make_row(render_name("tools/call", plan, request.version), own, ratios={peer.name: ratio}),
-        make_row(render_name(f"tools/call, {peer.name}", plan, request.version), others),
+        make_row(
+            f"{key}.{request.version}",
+            render_name(label, plan, request.version),
+            own,
+            ratios={peer.name: ratio},
+            ceiling=ceiling.rate,
+        ),
+        make_row(
+            f"{key}-{peer.name}.{request.version}", render_name(f"{label}, {peer.name}", plan, request.version), others
+        ),
     ]
 
 
 def render_name(name: str, plan: ToolPlan, version: str) -> str:
     """Return a row's name."""
-    return f"{name}, {version}, {plan.connections} connection{'' if plan.connections == 1 else 's'}"
+    return f"{name}, {version}, {render_connections(plan.connections)}"
+
+
+def measure_ceiling(world: World, plan: ToolPlan, request: McpRequest) -> Run:
+    """Return what the load generator gets out of a server that answers at once, with as much to read."""
+    arguments = [
+        "-m",
+        "bench.null_server",
+        "--beginning",
+        request.expected,
+        "--bytes",
+        str(ANSWER_BYTES[request.method]),
+    ]
+    with run_child("null server", arguments, log=world.make_log("null")) as child:
+        child.url = child.wait_for("url")
+        return measure(McpTarget(name="null server", child=child), replace(plan, seconds=WARM_UP_S), request)
 
 
 def warm_up(target: McpTarget, plan: ToolPlan, request: McpRequest) -> None:
@@ -116,19 +151,17 @@ def warm_up(target: McpTarget, plan: ToolPlan, request: McpRequest) -> None:
 
 def measure(target: McpTarget, plan: ToolPlan, request: McpRequest) -> Run:
     """Return one run; raises BenchError unless every answer was a 200 with what was asked for in it."""
-    result = run_job(
-        {
-            "host": HOST,
-            "port": target.child.port,
-            "mcp": asdict(request),
-            "keys": target.keys,
-            "expected": request.expected,
-            "count": int(MOST_PER_SECOND * plan.seconds),
-            "connections": plan.connections,
-            "seconds": plan.seconds,
-        },
-        timeout_s=plan.seconds + EXTRA_TIMEOUT_S,
-    )
+    job = {
+        "host": HOST,
+        "port": target.child.port,
+        "mcp": asdict(request),
+        "keys": target.keys,
+        "expected": request.expected,
+        "count": int(MOST_PER_SECOND * plan.seconds),
+        "connections": plan.connections,
+        "seconds": plan.seconds,
+    }
+    result, run = measure_job(job, target.child, target.deployment)
     if result["lost"] or result["unexpected"] or set(result["statuses"]) != {str(OK)}:
         raise BenchError(
             f"{target.name}: answers {result['statuses']} to {request.method}, {result['unexpected']} without what was "
@@ -136,7 +169,7 @@ def measure(target: McpTarget, plan: ToolPlan, request: McpRequest) -> Run:
         )
     if request.method == CALL:
         target.called += result["answers"]
-    return Run(**{name: result[name] for name in ("rate", "p50_ms", "p99_ms")})
+    return run
 
 
 @contextmanager
@@ -149,7 +182,7 @@ def run_service(world: World) -> Iterator[McpTarget]:
     deployment = world.deploy("postgresql", name="tools", environment={"MCP_RATE_LIMIT_PER_MIN": LIMIT_PER_MIN})
     keys = anyio.run(add_keys, world, deployment)
     with world.serve(deployment) as pod:
-        target = McpTarget(name="slack-mcp", child=pod, keys=list(keys))
+        target = McpTarget(name="slack-mcp", child=pod, keys=list(keys), deployment=deployment)
         yield target
     logged = sum(line.get("event") == "tool.finished" and line["outcome"] == "ok" for line in pod.read_lines())
     if logged != target.called:
@@ -169,11 +202,18 @@ async def add_keys(world: World, deployment: Deployment) -> list[str]:
 
 
 @contextmanager
-def run_fastmcp(world: World) -> Iterator[McpTarget]:
-    """Yield fastmcp with the trivial tool."""
-    with run_child("fastmcp", ["-m", "bench.fastmcp_peer"], log=world.make_log("fastmcp")) as child:
+def run_fastmcp(world: World, shown: Sequence[dict[str, Any]]) -> Iterator[McpTarget]:
+    """Yield fastmcp with these tools; raises BenchError when it does not list them all."""
+    tools = world.directory / "tools.json"
+    tools.write_text(json.dumps(shown), encoding="utf-8")
+    arguments = ["-m", "bench.fastmcp_peer", "--tools", str(tools)]
+    with run_child("fastmcp", arguments, log=world.make_log("fastmcp")) as child:
         child.url = child.wait_for("url")
-        yield McpTarget(name="fastmcp", child=child)
+        target = McpTarget(name="fastmcp", child=child, tools=len(shown))
+        # The trivial one is for apps, and the service shows it to no other caller.
+        if {tool["name"] for tool in list_tools(target)} != {TRIVIAL, *(tool["name"] for tool in shown)}:
+            raise BenchError(f"{target.name} does not list the tools that it was given.")
+        yield target
 
 
 def check_key(service: McpTarget, version: str) -> None:
@@ -194,10 +234,11 @@ def check_peer(service: McpTarget, peer: McpTarget, version: str) -> None:
         raise BenchError(f"{peer.name}: the tool does not return what it returns in {service.name}.")
 
 
-def count_tools(target: McpTarget) -> int:
-    """Return how many tools a caller is shown."""
-    document: dict[str, Any] = post(target, TOOL_LIST, key=target.keys[0]).json()
-    return len(document["result"]["tools"])
+def list_tools(target: McpTarget) -> list[dict[str, Any]]:
+    """Return the tools that a caller is shown."""
+    result = post(target, TOOL_LIST, key=target.keys[0]).json()["result"]
+    tools: list[dict[str, Any]] = result["tools"]
+    return tools
 
 
 def post(target: McpTarget, request: McpRequest, *, key: str | None) -> httpx2.Response:

@@ -17,7 +17,7 @@ from bench.events import FIRST_TS, Tenant, make_event
 from bench.processes import Child, run_child
 from bench.report import Row, make_latency_row
 from bench.work import fill_journal
-from bench.world import DRAINED_MS, World
+from bench.world import WORKED_MS, World
 from slack_mcp.simulator.signing import sign
 
 OK: Final = 200
@@ -36,22 +36,32 @@ def measure_turns(world: World, *, turns: int, singles: int) -> list[Row]:
         peers.url = peers.wait_for("url")
         for name, dialect in DATABASES.items():
             deployment = world.deploy(dialect, name="turns", environment=make_environment(peers))
-            anyio.run(fill_journal, deployment.get_settings(), world.tenants, turns, make_mention)
+            anyio.run(fill_journal, deployment.get_settings(), world.tenants, range(turns), make_mention)
+            started_ms = int(time.time() * 1000)
             with world.serve(deployment) as pod:
                 deployment.wait_until_drained()
-                duration_s = deployment.fetch_number(DRAINED_MS) / 1000
+                duration_s = deployment.fetch_number(WORKED_MS, started_ms) / 1000
                 single = [
                     mark.ended_s - mark.sent_s for mark in ask_singly(world, peers, pod, islice(numbers, singles))
                 ]
             answered = deployment.fetch_number("SELECT count(*) FROM slack_turns WHERE answer IS NOT NULL")
             check_answers(answered, turns + singles)
-            rows.append(Row(name=f"event to answer, {name}, {turns:,} waiting", values=[turns / duration_s], unit="/s"))
-            rows.append(make_latency_row(f"event to answer, {name}, one at a time", single))
+            rows.append(
+                Row(
+                    key=f"answers.{dialect}",
+                    name=f"event to answer, {name}, {turns:,} waiting",
+                    values=[turns / duration_s],
+                    unit="/s",
+                )
+            )
+            rows.append(
+                make_latency_row(f"answers.{dialect}.single", f"event to answer, {name}, one at a time", single)
+            )
         model = {"DEFAULT_AGENT": "openai", "OPENAI_BASE_URL": f"{peers.url}/v1", "OPENAI_MODEL": "m"}
         deployment = world.deploy("postgresql", name="streams", environment={**make_environment(peers), **model})
         with world.serve(deployment) as pod:
             shown = [mark.shown_s - mark.token_s for mark in ask_singly(world, peers, pod, numbers)]
-        rows.append(make_latency_row("first token to first text shown", shown))
+        rows.append(make_latency_row("answers.first-text", "first token to first text shown", shown))
     return rows
 
 

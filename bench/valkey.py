@@ -123,7 +123,7 @@ async def _measure_misses(place: _Place, connection_id: ConnectionId, rounds: in
     times = await _alternate([load(each) for each in directories], rounds)
     if directories[1].get_stats().loads > 1 + rounds // 100:
         raise BenchError(f"The second level was to answer: {directories[1].get_stats()}.")
-    return _make_rows("directory miss", times)
+    return _make_rows("valkey.miss", "directory miss", times)
 
 
 async def _measure_leases(place: _Place, count: int, rounds: int) -> list[Row]:
@@ -136,7 +136,7 @@ async def _measure_leases(place: _Place, count: int, rounds: int) -> list[Row]:
         for number in range(count)
     ]
     times = await _alternate([lambda each=each: each.lease(requests) for each in places], rounds)  # type: ignore[misc]
-    return _make_rows(f"lease of {count} bucket{'s' if count > 1 else ''}", times)
+    return _make_rows(f"valkey.lease.{count}", f"lease of {count} bucket{'s' if count > 1 else ''}", times)
 
 
 async def _measure_news(place: _Place, world: World, rounds: int) -> list[Row]:
@@ -171,7 +171,7 @@ async def _measure_news(place: _Place, world: World, rounds: int) -> list[Row]:
                 for way in range(2):
                     times[way].append(heard[way][connection.version] - begun_s)
         tasks.cancel_scope.cancel()
-    return _make_rows("save and its news", times)
+    return _make_rows("valkey.news", "save and its news", times)
 
 
 async def _alternate(acts: Sequence[Callable[[], Awaitable[object]]], rounds: int) -> list[list[float]]:
@@ -186,12 +186,11 @@ async def _alternate(acts: Sequence[Callable[[], Awaitable[object]]], rounds: in
     return times
 
 
-def _make_rows(name: str, times: Sequence[Sequence[float]]) -> list[Row]:
-    """Return a row for each way, and how many times as long PostgreSQL takes."""
+def _make_rows(key: str, name: str, times: Sequence[Sequence[float]]) -> list[Row]:
+    """Return a row for each way; the ratio says how many times as long PostgreSQL takes."""
     postgresql, valkey = times
-    ratio = median(postgresql) / median(valkey)
+    row = make_latency_row(f"{key}.postgresql", f"{name}, PostgreSQL", postgresql)
     return [
-        make_latency_row(f"{name}, PostgreSQL", postgresql),
-        make_latency_row(f"{name}, Valkey", valkey),
-        Row(name=f"{name}, PostgreSQL : Valkey", values=[ratio], unit="x"),
+        replace(row, ratios={"valkey": median(postgresql) / median(valkey)}),
+        make_latency_row(f"{key}.valkey", f"{name}, Valkey", valkey),
     ]

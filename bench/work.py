@@ -12,7 +12,7 @@ from bench.acks import DATABASES
 from bench.errors import BenchError
 from bench.events import Tenant, make_event
 from bench.report import Row, make_latency_row
-from bench.world import DRAINED_MS, Deployment, World, get_connection_id
+from bench.world import WORKED_MS, Deployment, World, get_connection_id
 from slack_mcp.app.compose import make_sealer, open_store
 from slack_mcp.core.clock import SystemClock
 from slack_mcp.core.ids import PodId
@@ -41,7 +41,7 @@ def measure_pickup(world: World, *, events: int) -> list[Row]:
             httpx2.Client(base_url=pod.url, trust_env=False) as service,
         ):
             latencies_s = [_measure_one(deployment, world.tenants[0], simulator, service) for _ in range(events)]
-        rows.append(make_latency_row(f"200 to first Slack call, {name}", latencies_s))
+        rows.append(make_latency_row(f"pickup.{dialect}", f"200 to first Slack call, {name}", latencies_s))
     return rows
 
 
@@ -75,23 +75,26 @@ def measure_drain(world: World, *, events: int) -> list[Row]:
     rows = []
     for name, dialect in DATABASES.items():
         deployment = world.deploy(dialect, name="drain")
-        anyio.run(fill_journal, deployment.get_settings(), world.tenants, events, make_event)
+        anyio.run(fill_journal, deployment.get_settings(), world.tenants, range(events), make_event)
+        started_ms = int(time.time() * 1000)
         with world.serve(deployment):
             deployment.wait_until_drained()
-        # First to last outcome, by the database's clock: without the start of the process.
-        duration_s = deployment.fetch_number(DRAINED_MS) / 1000
-        rows.append(Row(name=f"backlog of {events:,} worked off, {name}", values=[events / duration_s], unit="/s"))
+        # Without the start of the process.
+        rate = events / (deployment.fetch_number(WORKED_MS, started_ms) / 1000)
+        rows.append(
+            Row(key=f"drain.{dialect}", name=f"backlog of {events:,} worked off, {name}", values=[rate], unit="/s")
+        )
     return rows
 
 
-async def fill_journal(settings: Settings, tenants: list[Tenant], events: int, make: MakeEvent) -> None:
-    """Journal events as a pod does, while none runs; `make` makes the envelope of each."""
+async def fill_journal(settings: Settings, tenants: list[Tenant], numbers: range, make: MakeEvent) -> None:
+    """Journal events as a pod does, while none runs; `make` makes the envelope of each number."""
     clock = SystemClock()
     async with open_store(settings) as database:
         journal = open_journal(database, make_sealer(settings), PodId("bench"), clock=clock)
-        for first in range(0, events, BATCH):
-            numbers = range(first, min(first + BATCH, events))
-            await journal.append([make_delivery(tenants[number % len(tenants)], number, make) for number in numbers])
+        for start in range(0, len(numbers), BATCH):
+            batch = numbers[start : start + BATCH]
+            await journal.append([make_delivery(tenants[number % len(tenants)], number, make) for number in batch])
 
 
 def make_delivery(tenant: Tenant, number: int, make: MakeEvent) -> Delivery:

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 import secrets
 import sqlite3
 import time
@@ -31,18 +32,28 @@ TENANTS: Final = 8
 DRAIN_TIMEOUT_S: Final = 90.0
 READY_TIMEOUT_S: Final = 10.0
 LOOK_S: Final = 0.05
+READY_LOOK_S: Final = 0.005
 UNFINISHED: Final = "SELECT count(*) FROM slack_events WHERE state IN ('received', 'waiting')"
-DRAINED_MS: Final = (
-    "SELECT max(finished_at_ms) - min(finished_at_ms) FROM slack_events WHERE finished_at_ms IS NOT NULL"
-)
+# The first outcome and the last one, by the database's clock.
+WORKED_MS: Final = "SELECT max(finished_at_ms) - min(finished_at_ms) FROM slack_events WHERE finished_at_ms >= $1"
+NEWEST: Final = "SELECT max(id) FROM slack_events"
+NEW: Final = "SELECT count(*) FROM slack_events WHERE id > $1 AND event_id LIKE $2 || '%'"
+SESSIONS: Final = """
+SELECT array_agg(pid) FROM pg_stat_activity
+WHERE datname = $1 AND backend_type = 'client backend' AND pid <> pg_backend_pid()
+"""
 
 
 def make_tenants() -> list[Tenant]:
-    """Return the workspaces."""
-    return [
-        Tenant(team_id=f"TBENCH{number}", path=f"/slack/events/conn_bench{number}", secret=f"signing-secret-{number}")
-        for number in range(TENANTS)
-    ]
+    """Return the workspaces that the simulator knows."""
+    return [make_tenant(number) for number in range(TENANTS)]
+
+
+def make_tenant(number: int) -> Tenant:
+    """Return the workspace of a number."""
+    return Tenant(
+        team_id=f"TBENCH{number}", path=f"/slack/events/conn_bench{number}", secret=f"signing-secret-{number}"
+    )
 
 
 def get_connection_id(tenant: Tenant) -> ConnectionId:
@@ -75,13 +86,23 @@ class Deployment:
             return int(self.postgres.fetch_value(statement, *arguments, database=self.name) or 0)
         connection = sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, timeout=5)
         try:
-            return int(connection.execute(statement.replace("$1", "?1"), arguments).fetchone()[0] or 0)
+            return int(connection.execute(re.sub(r"\$(\d)", r"?\1", statement), arguments).fetchone()[0] or 0)
         finally:
             connection.close()
 
-    def count_events(self, prefix: str) -> int:
-        """Return how many journalled events have an id with this prefix."""
-        return self.fetch_number("SELECT count(*) FROM slack_events WHERE event_id LIKE $1 || '%'", prefix)
+    def find_newest(self) -> int:
+        """Return the number of the newest event."""
+        return self.fetch_number(NEWEST)
+
+    def count_events(self, prefix: str, *, newer_than: int) -> int:
+        """Return how many events after that number have an id with this prefix."""
+        return self.fetch_number(NEW, newer_than, prefix)
+
+    def list_sessions(self) -> list[int]:
+        """Return the ids of PostgreSQL's processes for those connected to this database; none for SQLite."""
+        if self.dialect == "sqlite":
+            return []
+        return self.postgres.fetch_value(SESSIONS, self.name) or []
 
     def wait_until_drained(self) -> None:
         """Return when nothing in the journal is unfinished. Raises BenchError."""
@@ -100,6 +121,7 @@ class World:
         self.simulator = simulator
         self.api_url = api_url
         self.tenants = make_tenants()
+        self.postgres_version = str(postgres.fetch_value("SHOW server_version"))
         self._postgres = postgres
         self._numbers = iter(range(1_000_000))
 
@@ -107,8 +129,10 @@ class World:
         """Return a new file for the output of a process."""
         return self.directory / f"{name}-{next(self._numbers)}.log"
 
-    def deploy(self, dialect: Dialect, *, name: str, environment: Mapping[str, str] | None = None) -> Deployment:
-        """Return a new database with the schema and the tenants; `environment` is added to what its pods read."""
+    def deploy(
+        self, dialect: Dialect, *, name: str, environment: Mapping[str, str] | None = None, tenants: int = TENANTS
+    ) -> Deployment:
+        """Return a new database with the schema and the first tenants; `environment` is added to what its pods read."""
         path = self.directory / f"{name}.db"
         if dialect == "postgresql":
             self._postgres.fetch_value(f"CREATE DATABASE {name}")
@@ -125,24 +149,25 @@ class World:
             **(environment or {}),
         }
         deployment = Deployment(name=name, dialect=dialect, environment=settings, postgres=self._postgres, path=path)
-        anyio.run(self._save_tenants, deployment.get_settings())
+        anyio.run(self._save_tenants, deployment.get_settings(), self.tenants[:tenants])
         return deployment
 
-    async def _save_tenants(self, settings: Settings) -> None:
+    async def _save_tenants(self, settings: Settings, tenants: list[Tenant]) -> None:
         async with open_admin(settings) as admin:
-            for tenant in self.tenants:
+            for tenant in tenants:
                 await admin.saver.save(make_connection(tenant))
 
     @contextmanager
     def serve(self, deployment: Deployment) -> Iterator[Child]:
-        """Yield a pod that is ready; it has ended when the context has."""
+        """Yield a pod of which all processes are ready; it has ended when the context has."""
         environment = {"PATH": os.environ.get("PATH", "")} | deployment.environment
         log = self.make_log(f"pod-{deployment.name}")
+        workers = int(deployment.environment.get("WORKERS", "1"))
         # In a directory without a `.env`.
         with run_child(
             "slack-mcp serve", ["-m", "slack_mcp", "serve"], log=log, env=environment, cwd=self.directory
         ) as pod:
-            pod.url = pod.wait_for("url", event="pod.listening")
+            pod.url = pod.wait_for("url", event="pod.listening", count=workers)
             wait_until_ready(pod)
             yield pod
 
@@ -166,7 +191,7 @@ def wait_until_ready(pod: Child) -> None:
     while httpx2.get(f"{pod.url}/readyz", trust_env=False).status_code != httpx2.codes.OK:
         if time.monotonic() > end_s:
             raise BenchError(f"{pod.name} is not ready after {READY_TIMEOUT_S:.0f} s.")
-        time.sleep(LOOK_S)
+        time.sleep(READY_LOOK_S)
 
 
 @contextmanager
