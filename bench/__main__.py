@@ -74,7 +74,7 @@ def main() -> int:
 def read_options() -> argparse.Namespace:
     """Return what the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measures the service; see bench/README.md.")
-    parser.add_argument("--quick", action="store_true", help="about three minutes instead of about fifteen")
+    parser.add_argument("--quick", action="store_true", help="about four minutes instead of about fifteen")
     parser.add_argument("--only", choices=NAMES, action="append", help="measure only this; may be given several times")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers to this file as well")
     parser.add_argument("--page", type=Path, metavar="DIRECTORY", help="write a page with pictures below this as well")

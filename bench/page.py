@@ -119,7 +119,7 @@ def render_page(report: Report, pictures: Mapping[str, str]) -> str:
         notes.append("A quick run: the numbers are coarse.")
     notes += [f"Not measured: {name}." for name in report.failed]
     about = (
-        "[bench/README.md](../../../bench/README.md) says what is measured and how to read it; "
+        "[bench/README.md](../../../bench/README.md) says what is measured and how to read it;\n"
         "[notes.md](../notes.md) what was tried, and why a target is missed."
     )
     parts = [
@@ -155,7 +155,7 @@ def render_index(runs: Mapping[str, Mapping[str, Any]]) -> str:
     ]
     header = ("run", "commit", "machine", "Python", "load", "targets met")
     about = (
-        "Runs of `make bench-page`, which writes this list; [bench/README.md](../../bench/README.md) says what is "
+        "Runs of `make bench-page`, which writes this list; [bench/README.md](../../bench/README.md) says what is\n"
         "measured and how to read it. [notes.md](notes.md) has what was tried and what it gave."
     )
     parts = [
