@@ -23,7 +23,7 @@ from bench.page import Report, find_commit, find_date, write_json, write_page
 from bench.report import Row, render_ceilings, render_rows, render_table
 from bench.start import measure_memory, measure_start
 from bench.stored import StoredPlan, StoredSizes, measure_stored
-from bench.targets import HEADER, judge, render_sum
+from bench.targets import HEADER, NOT_MEASURED, judge, render_sum
 from bench.tools import ToolPlan, measure_tools
 from bench.turns import measure_turns
 from bench.valkey import measure_valkey
@@ -104,6 +104,10 @@ def run(options: argparse.Namespace) -> int:
                         rows += measure(world)
                     except FAILURES as error:
                         problems[name] = str(error) or type(error).__name__
+    verdicts = judge(rows)
+    missing = [each.goal.name for each in verdicts if each.word == NOT_MEASURED]
+    if missing and not (options.only or problems):
+        problems["targets"] = f"nothing was measured for {', '.join(missing)}"
     report = Report(
         date=date,
         commit=commit,
@@ -111,7 +115,7 @@ def run(options: argparse.Namespace) -> int:
         duration_s=time.monotonic() - started_s,
         machine=machine,
         rows=rows,
-        verdicts=judge(rows),
+        verdicts=verdicts,
         failed=list(problems),
     )
     show(report, options)

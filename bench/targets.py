@@ -11,6 +11,7 @@ FLAT: Final = 1.25
 BOUNDED: Final = 1.1
 HEADER: Final = ("target", "goal", "measured", "reach", "")
 NOT_HERE: Final = "original"
+NOT_MEASURED: Final = "not measured"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +97,7 @@ class Verdict:
         if self.goal.row == NOT_HERE:
             return "not part of this repository"
         if self.reach is None:
-            return "not measured"
+            return NOT_MEASURED
         return "met" if self.reach >= 1 else "not met"
 
     def render(self) -> tuple[str, ...]:
