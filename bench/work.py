@@ -10,7 +10,7 @@ import httpx2
 
 from bench.acks import DATABASES
 from bench.errors import BenchError
-from bench.events import Tenant, make_event
+from bench.events import CHANNELS, Tenant, make_event
 from bench.report import Row, make_latency_row
 from bench.world import WORKED_MS, Deployment, World, get_connection_id
 from slack_mcp.app.compose import make_sealer, open_store
@@ -24,14 +24,16 @@ from slack_mcp.store.open import open_journal
 
 MakeEvent = Callable[[Tenant, str, int], dict[str, Any]]
 
-CHANNEL: Final = "CBENCH0"
 IDLE_S: Final = 0.1
 BATCH: Final = 500
 OK: Final = 200
 
 
 def measure_pickup(world: World, *, events: int) -> list[Row]:
-    """Return the time from the 200 to the first Slack call, one mention at a time, answered by the echo."""
+    """Return the time from the 200 to the first Slack call, one mention at a time, answered by the echo.
+
+    Workspaces and channels take turns: Slack lets a channel have a message a second, which the service keeps to.
+    """
     rows = []
     for name, dialect in DATABASES.items():
         deployment = world.deploy(dialect, name="pickup")
@@ -40,13 +42,18 @@ def measure_pickup(world: World, *, events: int) -> list[Row]:
             httpx2.Client(base_url=world.simulator.url, trust_env=False) as simulator,
             httpx2.Client(base_url=pod.url, trust_env=False) as service,
         ):
-            latencies_s = [_measure_one(deployment, world.tenants[0], simulator, service) for _ in range(events)]
+            places = [
+                (world.tenants[number % len(world.tenants)], f"CBENCH{number % CHANNELS}") for number in range(events)
+            ]
+            latencies_s = [_measure_one(deployment, *place, simulator, service) for place in places]
         rows.append(make_latency_row(f"pickup.{dialect}", f"200 to first Slack call, {name}", latencies_s))
     return rows
 
 
-def _measure_one(deployment: Deployment, tenant: Tenant, simulator: httpx2.Client, service: httpx2.Client) -> float:
-    mention = {"team_id": tenant.team_id, "user": "UANN", "channel": CHANNEL, "text": "<@UBOT> hello", "deliver": False}
+def _measure_one(
+    deployment: Deployment, tenant: Tenant, channel: str, simulator: httpx2.Client, service: httpx2.Client
+) -> float:
+    mention = {"team_id": tenant.team_id, "user": "UANN", "channel": channel, "text": "<@UBOT> hello", "deliver": False}
     said = simulator.post("/control/say", json=mention).json()
     envelope = next(each for each in said["envelopes"] if each["event"]["type"] == "app_mention")
     body = json.dumps(envelope).encode()
