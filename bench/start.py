@@ -40,8 +40,8 @@ def measure_memory(world: World, *, events: int) -> list[Row]:
     deployment = world.deploy("postgresql", name="memory")
     with world.serve(deployment) as pod:
         target = Target(key="memory", name="PostgreSQL", child=pod, tenants=world.tenants, deployment=deployment)
-        for first in range(0, events, CHUNK):
-            count = min(CHUNK, events - first)
+        while target.acked < events:
+            count = min(CHUNK, events - target.acked)
             run_load(target, Load(connections=CONNECTIONS, seconds=CHUNK_TIMEOUT_S, count=count))
         time.sleep(REST_S)
         memory_mb = pod.get_memory_mb()
