@@ -70,6 +70,8 @@ def _choose(column: ColumnShape, sealer: Sealer) -> Callable[[int], Any]:
         return lambda number: STATES[number % len(STATES)]
     if name.endswith("_at_ms"):
         return lambda number: now_ms - number % 1_000
+    if name == "event_time":
+        return lambda number: now_ms // 1_000 - number * 43_200 % (14 * 86_400)
     by_kind: dict[ColumnKind, Callable[[int], Any]] = {
         ColumnKind.TEXT: lambda number: f"{name}-{number}-ü",
         ColumnKind.INTEGER: lambda number: number % 30_000 if name in {"attempts", "retry_num"} else number,

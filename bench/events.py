@@ -1,6 +1,7 @@
-"""The deliveries that are replayed: what Slack sends for a message that is not for the bot, signed. Pure."""
+"""The deliveries that are replayed: what Slack sends for a message that is not for the bot, signed."""
 
 import json
+import time
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -53,7 +54,7 @@ def make_event(tenant: Tenant, event_id: str, number: int) -> dict[str, Any]:
         },
         "type": "event_callback",
         "event_id": event_id,
-        "event_time": FIRST_TS + number,
+        "event_time": int(time.time()),
         "authorizations": [
             {
                 "enterprise_id": None,

@@ -14,6 +14,9 @@ from bench.runs import US_PER_S, CpuMeter, Load, Run, Target, make_row, run_load
 from bench.stats import get_median_ratio
 from bench.work import fill_journal
 from bench.world import Deployment, World
+from slack_mcp.app.compose import open_store
+from slack_mcp.settings import Settings
+from slack_mcp.store.weeks import make_weeks
 
 CONNECTIONS: Final = 64
 MS_PER_DAY: Final = 86_400_000
@@ -23,9 +26,9 @@ PAYLOAD_BYTES: Final = 64
 # In the tenants' names, spread over the last days in the order of arrival, as a journal has them.
 FILL: Final = """
 INSERT INTO slack_events (connection_id, event_id, lane, event_type, payload, state, received_by, received_at_ms,
-                          finished_at_ms, reason)
+                          finished_at_ms, reason, event_time)
 SELECT 'conn_bench' || n % $2, 'EvOLD' || n, 'CBENCH' || n % 20 || ':' || n, 'message', $3, 'skipped', 'bench',
-  $4 + n * $5 / $1, $4 + n * $5 / $1, 'not_addressed'
+  $4 + n * $5 / $1, $4 + n * $5 / $1, 'not_addressed', ($4 + n * $5 / $1) / 1000
 FROM generate_series(1::bigint, $1::bigint) AS n
 """
 
@@ -95,9 +98,16 @@ def fill_with_old(deployment: Deployment, tenants: int, rows: int) -> None:
     span_ms = (OLDEST_DAYS - 1) * MS_PER_DAY
     oldest_ms = int(time.time() * 1000) - OLDEST_DAYS * MS_PER_DAY
     postgres, name = deployment.postgres, deployment.name
+    anyio.run(make_last_week, deployment.get_settings())
     postgres.fetch_value(FILL, rows, tenants, bytes(PAYLOAD_BYTES), oldest_ms, span_ms, database=name)
     postgres.fetch_value("VACUUM (ANALYZE) slack_events", database=name)
     postgres.fetch_value("CHECKPOINT", database=name)
+
+
+async def make_last_week(settings: Settings) -> None:
+    """Make the partition that a journal of more than a week has beside those that it begins with."""
+    async with open_store(settings) as database, database.driver() as driver, driver.transaction():
+        await make_weeks(driver, back=1)
 
 
 def work_off(world: World, target: Target, events: int) -> float:

@@ -112,6 +112,7 @@ def make_delivery(tenant: Tenant, number: int, make: MakeEvent) -> Delivery:
     return Delivery(
         connection_id=get_connection_id(tenant),
         event_id=envelope.event_id,
+        event_time=envelope.event_time,
         lane=get_lane(envelope),
         event_type=envelope.event_type,
         payload=body,

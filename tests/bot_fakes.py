@@ -375,6 +375,7 @@ def make_event(event_id: str = "Ev1", *, redone: bool = False, attempts: int = 0
         id=1,
         connection_id=ConnectionId("conn_1"),
         event_id=EventId(event_id),
+        event_time=1_800_000_000,
         lane=f"{CHANNEL}:{ROOT}",
         event_type=payload["event"]["type"],
         payload=json.dumps(payload).encode(),

@@ -19,6 +19,7 @@ TURN = Turn(
     trace=({"at_ms": AT_MS + 1000, "step": "slack", "method": "chat.startStream", "error": "ratelimited"},),
 )
 EVENT = ExplainedEvent(
+    id=1,
     connection_id=ConnectionId("conn_1"),
     event_id=EventId("Ev1"),
     event_type="app_mention",

@@ -21,6 +21,7 @@ def make_event(
         id=number,
         connection_id=ConnectionId(connection),
         event_id=EventId(f"Ev{number}"),
+        event_time=1_800_000_000,
         event_type="message",
         lane="C1:1",
         state=state,
@@ -61,7 +62,7 @@ class FakeOperations:
     async def load_turns(self, events: Sequence[KeptEvent]) -> Mapping[int, Turn]:
         return self.turns
 
-    async def load_payload(self, connection_id: ConnectionId, event_id: EventId) -> bytes | None:
+    async def load_payload(self, connection_id: ConnectionId, number: int) -> bytes | None:
         return self.payload
 
     async def put_back(self, events: Sequence[PutBack]) -> frozenset[int]:

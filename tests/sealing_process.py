@@ -43,6 +43,7 @@ class Process:
                 Delivery(
                     connection_id=connection_id,
                     event_id=EventId(f"Ev{number}"),
+                    event_time=1_800_000_000,
                     lane=f"C1:{number}",
                     event_type="message",
                     payload=b"canary",

@@ -95,6 +95,7 @@ async def claim_lane(database: Database, connection_id: str = "conn_1", *, event
     delivery = Delivery(
         connection_id=ConnectionId(connection_id),
         event_id=EventId(event_id),
+        event_time=1_800_000_000,
         lane=f"{CHANNEL}:{ROOT}",
         event_type="message",
         payload=b"{}",

@@ -180,6 +180,7 @@ def make_journalled(
         id=1,
         connection_id=connection.connection_id,
         event_id=EventId("EvSURFACE"),
+        event_time=1_800_000_000,
         lane="-",
         event_type=event_type,
         payload=payload,

@@ -67,6 +67,7 @@ def journal(connection: Connection, payload: Mapping[str, Any], **changes: Any) 
             id=number,
             connection_id=delivery.connection_id,
             event_id=delivery.event_id,
+            event_time=1_800_000_000,
             lane=delivery.lane,
             event_type=delivery.event_type,
             payload=delivery.payload,

@@ -46,6 +46,7 @@ def deliver(number: int, *, lane: str = "C1:1", connection: str = "conn_1") -> D
     return Delivery(
         connection_id=ConnectionId(connection),
         event_id=EventId(f"Ev{number:04d}"),
+        event_time=1_800_000_000,
         lane=lane,
         event_type="message",
         payload=b"{}",

@@ -27,6 +27,7 @@ def make_delivery(event_id: str, ts: Ts, *, connection_id: str = "conn_1", threa
     return Delivery(
         connection_id=ConnectionId(connection_id),
         event_id=EventId(event_id),
+        event_time=1_800_000_000,
         lane=f"{CHANNEL}:{thread_ts or ts}",
         event_type="message",
         payload=json.dumps(body).encode(),

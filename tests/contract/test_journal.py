@@ -1,5 +1,6 @@
 """The guarantees of `ports.store.Journal`, on every database."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ from stepping_clock import SteppingClock
 
 from slack_mcp.core.errors import SealingError
 from slack_mcp.core.ids import ConnectionId, EventId, PodId
-from slack_mcp.core.model import Claim, Delivery, EventState, JournalledEvent, Outcome, Settlement
+from slack_mcp.core.model import UNDATED, Claim, Delivery, EventState, JournalledEvent, Outcome, Settlement
 from slack_mcp.ports.store import Journal
 from slack_mcp.sealing import KeyRing, Sealer
 from slack_mcp.store.database import Database
@@ -20,6 +21,8 @@ pytestmark = pytest.mark.anyio
 POD_A, POD_B = PodId("pod-a"), PodId("pod-b")
 DONE = Outcome(state=EventState.DONE, reason="answered")
 FOREVER_S = 3600.0
+# Of three partitions, where there are some.
+TIMES = (UNDATED, 1, int(time.time()))
 OVER_S = -1.0
 
 
@@ -27,6 +30,7 @@ def deliver(number: int, *, lane: str = "C1:1", connection: str = "conn_1") -> D
     return Delivery(
         connection_id=ConnectionId(connection),
         event_id=EventId(f"Ev{number:03d}"),
+        event_time=TIMES[number % 3],
         lane=lane,
         event_type="message",
         payload=f"payload {number}".encode(),

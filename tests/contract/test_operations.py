@@ -40,6 +40,7 @@ def deliver(
     return Delivery(
         connection_id=ConnectionId(connection),
         event_id=EventId(f"Ev{number}"),
+        event_time=1_800_000_000,
         lane=lane,
         event_type="message",
         payload=json.dumps(body).encode(),
@@ -356,11 +357,12 @@ async def test_a_payload_is_given_to_whoever_names_its_connection_and_has_its_ke
     database: Database, journal: Journal, operations: SqlJournalOperations, clock: SteppingClock
 ) -> None:
     await journal.append([deliver(1)])
-    conn_1, conn_2, ev_1 = ConnectionId("conn_1"), ConnectionId("conn_2"), EventId("Ev1")
-    assert await operations.load_payload(conn_1, ev_1) == deliver(1).payload
-    assert await operations.load_payload(conn_2, ev_1) is None
+    conn_1, conn_2 = ConnectionId("conn_1"), ConnectionId("conn_2")
+    (event,) = await list_all(operations)
+    assert await operations.load_payload(conn_1, event.id) == deliver(1).payload
+    assert await operations.load_payload(conn_2, event.id) is None
     with pytest.raises(SealingError):
-        await SqlJournalOperations(database, Sealer(KeyRing.generate("k2")), clock=clock).load_payload(conn_1, ev_1)
+        await SqlJournalOperations(database, Sealer(KeyRing.generate("k2")), clock=clock).load_payload(conn_1, event.id)
 
 
 async def test_the_time_is_the_journals(journal: Journal, operations: SqlJournalOperations) -> None:

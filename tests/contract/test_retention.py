@@ -23,7 +23,12 @@ async def test_turns_and_finished_events_go_when_their_time_is_over(database: Da
     turns = SqlTurnStore(database, Sealer(None), clock=clock)
     events = [
         Delivery(
-            connection_id=CONNECTION, event_id=EventId(f"Ev{n}"), lane=f"C1:{n}", event_type="message", payload=b"{}"
+            connection_id=CONNECTION,
+            event_id=EventId(f"Ev{n}"),
+            event_time=1_800_000_000,
+            lane=f"C1:{n}",
+            event_type="message",
+            payload=b"{}",
         )
         for n in range(2)
     ]

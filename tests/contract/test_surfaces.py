@@ -38,7 +38,12 @@ class Kept:
 
     async def answer(self, connection_id: ConnectionId, *, answer: str | None = "yes") -> None:
         delivery = Delivery(
-            connection_id=connection_id, event_id=EventId("Ev1"), lane="C1:1", event_type="message", payload=b"{}"
+            connection_id=connection_id,
+            event_id=EventId("Ev1"),
+            event_time=1_800_000_000,
+            lane="C1:1",
+            event_type="message",
+            payload=b"{}",
         )
         await self.journal.append([delivery])
         claims = await self.journal.claim(

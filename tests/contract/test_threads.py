@@ -32,7 +32,14 @@ class Threads:
 
     async def hold_lanes(self) -> None:
         deliveries = [
-            Delivery(connection_id=each, event_id=EventId("Ev1"), lane="C1:1.0", event_type="message", payload=b"{}")
+            Delivery(
+                connection_id=each,
+                event_id=EventId("Ev1"),
+                event_time=1_800_000_000,
+                lane="C1:1.0",
+                event_type="message",
+                payload=b"{}",
+            )
             for each in (ACME, GLOBEX)
         ]
         await self.journal.append(deliveries)

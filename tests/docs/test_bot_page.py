@@ -111,6 +111,7 @@ def make_story() -> ExplainedEvent:
         trace=trace.steps,
     )
     return ExplainedEvent(
+        id=1,
         connection_id=turn.connection_id,
         event_id=turn.event_id,
         event_type="app_mention",

@@ -33,8 +33,8 @@ REFRESH_TOKEN = "xoxe-1-canary"
 
 OLD_EVENT = """
 INSERT INTO slack_events (connection_id, event_id, lane, event_type, payload, state, received_by, received_at_ms,
-                          finished_at_ms)
-SELECT $1, 'EvOld' || n, 'C1:' || n, 'message', $2, 'done', 'pod-0', t, t
+                          finished_at_ms, event_time)
+SELECT $1, 'EvOld' || n, 'C1:' || n, 'message', $2, 'done', 'pod-0', t, t, t / 1000
 FROM generate_series(1, $3::int) n, (SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS t) now
 """
 BY_DATA_KEYS = "SELECT count(*) AS n FROM slack_events WHERE substr(payload, 1, 4) = '\\x00736c02'::bytea"

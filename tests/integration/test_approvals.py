@@ -76,7 +76,12 @@ class Desk:
     async def _claim(self, turn: Turn, lane: str) -> Claim:
         journal = open_journal(self.database, Sealer(None), PodId("pod-a"), clock=SystemClock())
         delivery = Delivery(
-            connection_id=turn.connection_id, event_id=turn.event_id, lane=lane, event_type="message", payload=b"{}"
+            connection_id=turn.connection_id,
+            event_id=turn.event_id,
+            event_time=1_800_000_000,
+            lane=lane,
+            event_type="message",
+            payload=b"{}",
         )
         await journal.append([delivery])
         claims = await journal.claim(PodId("pod-a"), max_lanes=9, lanes_per_connection=9, lease_s=60, events_per_lane=9)

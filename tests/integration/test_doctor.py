@@ -259,6 +259,7 @@ async def test_events_that_wait_too_long_or_were_given_up_are_counted(database_u
     now_ms = int(SystemClock().now_s() * 1000)
     event = {
         "connection_id": CONN_1,
+        "event_time": 1,
         "lane": "C1",
         "event_type": "message",
         "payload": b"canary",

@@ -2,6 +2,7 @@
 
 import sqlite3
 import sys
+import time
 from pathlib import Path
 
 import anyio
@@ -22,6 +23,7 @@ from slack_mcp.store.database import open_database
 from slack_mcp.store.migrate import Migrations, MigrationState, load_head_revision, load_revision
 from slack_mcp.store.schema import metadata
 from slack_mcp.store.url import DatabaseUrl
+from slack_mcp.store.weeks import get_week
 
 pytestmark = pytest.mark.anyio
 
@@ -39,6 +41,7 @@ ALL = [
     "0011_duties",
     "0012_secrets",
     "0013_backups",
+    "0014_weeks",
 ]
 
 SEED_TABLE = """
@@ -60,6 +63,7 @@ BROKEN = {
     "duplicate": "INSERT INTO things VALUES (1, 'xoxb-canary'), (1, 'xoxb-canary')",
     "bad_sql": "ALTER TABLE nowhere ADD COLUMN x INTEGER",
 }
+DAY_MS = 86_400_000
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -88,6 +92,10 @@ async def run_sql(url: DatabaseUrl, *statements: str) -> list[tuple[object, ...]
 async def list_tables(url: DatabaseUrl) -> set[str]:
     async with open_database(url) as database, database.reading() as connection:
         return set(await connection.run_sync(lambda sync: inspect(sync).get_table_names()))
+
+
+def is_no_partition(_object: object, name: str | None, kind: str, _reflected: bool, _compare_to: object) -> bool:
+    return not (kind == "table" and name is not None and name.startswith("slack_events_"))
 
 
 def list_states(*, applied: int) -> list[MigrationState]:
@@ -124,7 +132,8 @@ async def test_migrated_tables_are_those_of_the_schema(url: DatabaseUrl) -> None
     await Migrations(url).up()
 
     def compare(connection: Connection) -> list[object]:
-        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        opts = {"compare_type": True, "compare_server_default": True, "include_object": is_no_partition}
+        context = MigrationContext.configure(connection, opts=opts)
         return list(compare_metadata(context, metadata))
 
     async with open_database(url) as database, database.reading() as connection:
@@ -135,7 +144,9 @@ async def test_migrated_indexes_cover_the_same_rows_as_those_of_the_schema(url: 
     query = (
         "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL ORDER BY name"
         if url.dialect == "sqlite"
-        else "SELECT indexname, indexdef FROM pg_indexes WHERE tablename LIKE 'slack_%' ORDER BY indexname"
+        # A table with partitions has "ONLY" in its indexes, and another key.
+        else "SELECT indexname, replace(indexdef, ' ONLY ', ' ') FROM pg_indexes WHERE tablename LIKE 'slack_%' AND "
+        "tablename NOT LIKE 'slack_events_%' AND indexname <> 'slack_events_pkey' ORDER BY indexname"
     )
     await Migrations(url).up()
     migrated = await run_sql(url, query)
@@ -198,7 +209,7 @@ print(",".join(anyio.run(migrations.up)))
             ready.set()
             await go.wait()
             await process.stdin.send(b"\n")
-            results.append((await output.receive_until(b"\n", 200)).decode())
+            results.append((await output.receive_until(b"\n", 1000)).decode())
             assert await process.wait() == 0
 
     go = anyio.Event()
@@ -286,6 +297,69 @@ async def test_table_that_a_deployment_brings_along_keeps_its_rows(url: Database
     assert {index["name"] for index in indexes} == {
         index.name for index in metadata.tables["slack_connections"].indexes
     }
+
+
+EVERY = """
+SELECT id, connection_id, event_id, lane, event_type, payload, state, attempts, retry_num, retry_reason, received_by,
+  received_at_ms, next_attempt_at_ms, finished_at_ms, reason, detail, replayed_at_ms
+FROM slack_events ORDER BY id
+"""
+EVENT = """
+INSERT INTO slack_events (id, connection_id, event_id, lane, event_type, payload, state, attempts, retry_num,
+                          retry_reason, received_by, received_at_ms, next_attempt_at_ms, finished_at_ms, reason, detail,
+                          replayed_at_ms)
+VALUES ({number}, 'conn_1', 'Ev{number}', 'C1:1', 'message', '', 'done', 2, 1, 'x', 'pod-a', {at_ms}, 5, 6, 'r', 'd', 7)
+"""
+NEXT_EVENT = """
+INSERT INTO slack_events (connection_id, event_id, lane, event_type, payload, state, received_by, received_at_ms)
+VALUES ('conn_1', 'Ev2', 'C1:1', 'message', '', 'done', 'pod-a', 8) RETURNING id
+"""
+TWIN = """
+INSERT INTO slack_events (connection_id, event_id, lane, event_type, payload, state, received_by, received_at_ms,
+                          event_time)
+VALUES ('conn_1', 'Ev1', 'C1:1', 'message', '', 'done', 'pod-a', 8, 1) RETURNING id
+"""
+# As if later rows had been deleted: their numbers are not given again.
+HIGHEST = {
+    "sqlite": "UPDATE sqlite_sequence SET seq = 100 WHERE name = 'slack_events'",
+    "postgresql": "SELECT setval('slack_events_id_seq', 100)",
+}
+
+
+async def test_events_stay_when_the_journal_is_divided_into_weeks_and_united_again(url: DatabaseUrl) -> None:
+    now_ms = int(time.time() * 1000)
+    old_ms, older_ms = now_ms - 10 * DAY_MS, now_ms - 400 * DAY_MS
+    times = {1: now_ms, 3: old_ms, 4: older_ms, 9: 0}
+    await Migrations(url).up()
+    await Migrations(url).down("0013")
+    await run_sql(url, *(EVENT.format(number=number, at_ms=at_ms) for number, at_ms in times.items()))
+    await run_sql(url, HIGHEST[url.dialect])
+    before = await run_sql(url, EVERY)
+    assert [row[0] for row in before] == list(times)
+
+    await Migrations(url).up()
+
+    assert await run_sql(url, EVERY) == before
+    of_times = "SELECT id, event_time FROM slack_events ORDER BY id"
+    assert await run_sql(url, of_times) == [(number, at_ms // 1000) for number, at_ms in times.items()]
+    if url.dialect == "postgresql":
+        rows = await run_sql(url, "SELECT tableoid::regclass::text FROM slack_events ORDER BY id")
+        weeks = [get_week(at_ms // 1000).name for at_ms in (now_ms, old_ms)]
+        assert [row[0] for row in rows] == [*weeks, "slack_events_other", "slack_events_undated"]
+    assert await run_sql(url, TWIN) == [(101,)]
+
+    await Migrations(url).down("0013")
+
+    after = await run_sql(url, EVERY)
+    assert after[: len(before)] == before
+    # The same event with another time has no room beside the first in the table of before.
+    assert [row[2] for row in after[len(before) :]] == ["Ev1@101"]
+    assert await run_sql(url, NEXT_EVENT) == [(102,)]
+    with pytest.raises(Exception, match=r"(?i)unique"):
+        await run_sql(url, NEXT_EVENT)
+    every = await run_sql(url, EVERY)
+    await Migrations(url).up()
+    assert await run_sql(url, EVERY) == every
 
 
 @pytest.mark.parametrize("to", ["0999", "00", "", "head", "0001_other"])

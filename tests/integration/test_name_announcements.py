@@ -91,6 +91,7 @@ async def test_rename_that_one_pod_works_on_is_known_to_the_other_within_a_secon
             id=1,
             connection_id=A,
             event_id=EventId("Ev1"),
+            event_time=1_800_000_000,
             lane="-:channel_rename",
             event_type="channel_rename",
             payload=json.dumps(RENAMED).encode(),

@@ -102,11 +102,12 @@ def make_stores(
 def list_deletions(settings: Settings, stores: Stores) -> Sequence[Deletion]:
     """Return what deletes each kind of rows that is kept for a time; connections that are gone are only disabled."""
     said_before_s = settings.retention_turns_days * S_PER_DAY
+    done_before_s, dead_before_s = settings.retention_done_days * S_PER_DAY, settings.retention_dead_days * S_PER_DAY
     deletions: list[Deletion] = [
+        # First, so that nothing is deleted that can be dropped; and all at once.
+        lambda _limit: stores.journal.tend_weeks(done_before_s=done_before_s, dead_before_s=dead_before_s),
         lambda limit: stores.journal.delete_finished(
-            done_before_s=settings.retention_done_days * S_PER_DAY,
-            dead_before_s=settings.retention_dead_days * S_PER_DAY,
-            limit=limit,
+            done_before_s=done_before_s, dead_before_s=dead_before_s, limit=limit
         ),
         lambda limit: stores.turns.delete_turns(before_s=said_before_s, limit=limit),
         lambda limit: stores.transcript.delete_messages(before_s=said_before_s, limit=limit),

@@ -122,7 +122,7 @@ def show(
         return [
             (
                 each,
-                await admin.operations.load_payload(each.connection_id, each.event_id) if payload else None,
+                await admin.operations.load_payload(each.connection_id, each.id) if payload else None,
             )
             for each in found
             if connection_id is None or each.connection_id == connection_id

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
+from typing import Final
 
 from slack_mcp.core.errors import SealingError
 from slack_mcp.core.ids import ChannelId, ConnectionId, EventId, TeamId, Ts, UserId
@@ -255,6 +256,10 @@ class Connection:
         return not self.bot_token
 
 
+UNDATED: Final = 0
+"""The time of an event that has no believable one."""
+
+
 class EventState(StrEnum):
     """Where a journalled event stands. `running` is not stored: it is the first unfinished event of a held lane."""
 
@@ -270,6 +275,7 @@ class Delivery:
     """One event as it goes into the journal, before the 200.
 
     Attributes:
+        event_time: when it happened, unix seconds, or `UNDATED`; the same whenever the event is delivered.
         lane: channel and thread root; events of one lane run one after the other.
         payload: the verified body, clear; the store seals it.
         retry_num: Slack's `X-Slack-Retry-Num`, kept as data and never used to drop an event.
@@ -279,6 +285,7 @@ class Delivery:
 
     connection_id: ConnectionId
     event_id: EventId
+    event_time: int
     lane: str
     event_type: str
     payload: bytes
@@ -293,6 +300,7 @@ class JournalledEvent:
 
     Attributes:
         id: the journal's own number; its order is the order of work within a lane.
+        event_time: as it was delivered; says where on PostgreSQL the row is.
         attempts: how often it was tried and failed.
         received_at_ms: unix milliseconds by the database's clock.
         redone: a pod may have worked on it before (a retry, a take-over, a replay): look for traces before acting.
@@ -303,6 +311,7 @@ class JournalledEvent:
     id: int
     connection_id: ConnectionId
     event_id: EventId
+    event_time: int
     lane: str
     event_type: str
     payload: bytes

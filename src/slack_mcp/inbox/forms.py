@@ -73,6 +73,7 @@ class FormReceiver:
                 Delivery(
                     connection_id=connection.connection_id,
                     event_id=event_id,
+                    event_time=request.signed_at_s,  # part of the id
                     lane=get_form_lane(form),
                     event_type=INTERACTION if isinstance(form, Interaction) else COMMAND,
                     payload=request.body,

@@ -206,14 +206,19 @@ class Operator:
         copies: dict[int, Delivery] = {}
         for each in wanted:
             try:
-                payload = await self._operations.load_payload(each.connection_id, each.event_id)
+                payload = await self._operations.load_payload(each.connection_id, each.id)
             except SealingError:
                 payload = None
             if payload is None:
                 verdicts[each.id] = Verdict.UNREADABLE
             else:
                 copies[each.id] = make_shadow(
-                    each.connection_id, each.event_id, lane=each.lane, payload=payload, channel_id=channel_id
+                    each.connection_id,
+                    each.event_id,
+                    event_time=each.event_time,
+                    lane=each.lane,
+                    payload=payload,
+                    channel_id=channel_id,
                 )
         if copies:
             entries = await self._begin(

@@ -1,4 +1,4 @@
-"""Deleting what has been kept for long enough, in small batches: one pod does it for all.
+"""Deleting what has been kept for long enough, in small batches or by the week: one pod does it for all.
 
 It does no harm when two do: each skips what the other deletes.
 """

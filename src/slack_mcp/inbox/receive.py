@@ -17,6 +17,7 @@ from slack_mcp.protocol.events import (
     AppRateLimited,
     EventCallback,
     UrlVerification,
+    date_event,
     get_lane,
     parse_envelope,
     peek_routing,
@@ -143,11 +144,13 @@ class Receiver:
         return _ACCEPTED
 
     def _journal_event(self, connection: Connection, event: EventCallback, request: SignedRequest) -> Future[bool]:
+        event = date_event(event, request.signed_at_s)
         skip_reason = self._triage(connection, event)
         commit = self._journal(
             Delivery(
                 connection_id=connection.connection_id,
                 event_id=event.event_id,
+                event_time=event.event_time,
                 lane=get_lane(event),
                 event_type=event.event_type,
                 payload=request.body,

@@ -35,6 +35,11 @@ class SignedRequest(NamedTuple):
     retry_num: int = 0
     retry_reason: str | None = None
 
+    @property
+    def signed_at_s(self) -> int:
+        """The timestamp in unix seconds; raises ValueError when no check would take it."""
+        return int(self.timestamp or b"")
+
 
 class Verifier:
     """Finds the connection that a request is for, and proves that its app signed it.

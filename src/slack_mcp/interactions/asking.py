@@ -173,6 +173,7 @@ def make_mention(
     return Delivery(
         connection_id=connection.connection_id,
         event_id=event_id,
+        event_time=event.event_time,
         lane=f"{channel_id}:{thread_ts or ts}",
         event_type="app_mention",
         payload=json.dumps(envelope).encode(),

@@ -96,6 +96,10 @@ class WatchedJournal:
             done_before_s=done_before_s, dead_before_s=dead_before_s, limit=limit
         )
 
+    async def tend_weeks(self, *, done_before_s: float, dead_before_s: float) -> int:
+        """See `ports.store.Journal`."""
+        return await self._journal.tend_weeks(done_before_s=done_before_s, dead_before_s=dead_before_s)
+
     async def notify_work(self) -> None:
         """See `ports.store.Journal`."""
         await self._journal.notify_work()

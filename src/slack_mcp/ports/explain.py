@@ -32,6 +32,7 @@ class ExplainedEvent:
     """One journalled event, with all that is known of what became of it. Times are unix milliseconds.
 
     Attributes:
+        id: the journal's own number.
         retry_num, retry_reason: of the delivery that was journalled, as Slack gave them.
         received_by: the pod that journalled it, having proved its signature.
         message_ts: of the message that it is about, None where there is none or the payload does not open.
@@ -40,6 +41,7 @@ class ExplainedEvent:
         replayed_at_ms: when an operator put it back last.
     """
 
+    id: int
     connection_id: ConnectionId
     event_id: EventId
     event_type: str

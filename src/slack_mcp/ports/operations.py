@@ -40,6 +40,7 @@ class KeptEvent:
 
     Attributes:
         id: the journal's own number, which grows with the order of arrival.
+        event_time: as it was delivered, unix seconds.
         reason: how it ended, or why it waits.
         replayed_at_ms: when it was put back last.
     """
@@ -47,6 +48,7 @@ class KeptEvent:
     id: int
     connection_id: ConnectionId
     event_id: EventId
+    event_time: int
     event_type: str
     lane: str
     state: EventState
@@ -116,8 +118,8 @@ class JournalOperations(Protocol):
         """Return the turns of the messages that the events are about, by the events' numbers."""
         ...
 
-    async def load_payload(self, connection_id: ConnectionId, event_id: EventId) -> bytes | None:
-        """Return the event as it was delivered, None when there is none; raises SealingError."""
+    async def load_payload(self, connection_id: ConnectionId, number: int) -> bytes | None:
+        """Return the event with a number as it was delivered, None when there is none; raises SealingError."""
         ...
 
     async def put_back(self, events: Sequence[PutBack]) -> frozenset[int]:

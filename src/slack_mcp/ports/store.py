@@ -96,7 +96,22 @@ class Journal(Protocol):
         ...
 
     async def delete_finished(self, *, done_before_s: float, dead_before_s: float, limit: int) -> int:
-        """Delete up to `limit` events that ended longer ago than the ages given in seconds; returns how many."""
+        """Delete up to `limit` events that ended longer ago than the ages given in seconds; returns how many.
+
+        What will be dropped with its week is left for that, a week at most.
+        """
+        ...
+
+    async def tend_weeks(self, *, done_before_s: float, dead_before_s: float) -> int:
+        """Make room for the time ahead, and drop what is over week by week, where the table is kept by weeks.
+
+        Args:
+            done_before_s: as for `delete_finished`, which deletes what is not dropped.
+            dead_before_s: as well.
+
+        Returns:
+            How many weeks were dropped.
+        """
         ...
 
     async def notify_work(self) -> None:

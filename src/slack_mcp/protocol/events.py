@@ -12,6 +12,7 @@ import msgspec
 
 from slack_mcp.core.errors import MalformedBodyError
 from slack_mcp.core.ids import ChannelId, EventId, TeamId, Ts, UserId
+from slack_mcp.core.model import UNDATED
 
 MESSAGE_TYPES: Final = frozenset({"message", "app_mention"})
 EDIT_SUBTYPES: Final = frozenset({"message_changed", "message_deleted"})
@@ -31,6 +32,9 @@ CHANNEL_ENTITY: Final = "slack#/types/channel_id"
 # Ids and types become index columns and log values, so they are held to what Slack sends: short and plain. One
 # tenant's NUL or 1 MiB "id" would otherwise fail the commit that it shares with other tenants.
 MAX_WORD_CHARS: Final = 128
+
+# The weeks that `store.weeks` keeps have room for all events that are younger.
+MAX_EVENT_AGE_S: Final = 7 * 86_400
 
 
 class UrlVerification(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +72,7 @@ class EventCallback(msgspec.Struct, frozen=True, kw_only=True):
         team_id: the workspace it was delivered for; an organization's id when Slack names no workspace.
         enterprise_id: the organization that the app is installed in, None for a workspace that stands alone.
         event_type: `event.type`, such as `app_mention`.
+        event_time: when Slack dispatched it first, unix seconds; `UNDATED` when it does not say.
         channel_id: `event.channel`, also where Slack sends an object, or the channel of the item reacted to.
         user_id, bot_id, app_id: the author, as far as Slack says; of the message that was edited or deleted.
         ts: of the message; for an edit or deletion, of the message that was edited or deleted; for a reaction, of the
@@ -87,6 +92,7 @@ class EventCallback(msgspec.Struct, frozen=True, kw_only=True):
     api_app_id: str | None = None
     event_id: EventId
     event_type: str
+    event_time: int = UNDATED
     subtype: str | None = None
     channel_id: ChannelId | None = None
     user_id: UserId | None = None
@@ -145,6 +151,7 @@ class _WireEnvelope(msgspec.Struct):
     context_team_id: Any = None
     api_app_id: Any = None
     event_id: Any = None
+    event_time: Any = None
     event: _WireEvent | None = None
     authorizations: list[_Authorization] | None = None
     minute_rate_limited: Any = None
@@ -205,6 +212,23 @@ def peek_routing(body: bytes) -> tuple[TeamId | None, str | None]:
     except (ValueError, RecursionError):
         return None, None
     return _read_team_id(wire), _word(wire.api_app_id)
+
+
+def date_event(event: EventCallback, signed_at_s: int) -> EventCallback:
+    """Return the event with a time that can be believed, or none.
+
+    Slack attempts to deliver an event for a day at most, and says the same time in each attempt. Tenants sign their own
+    bodies, and may say anything: what cannot be true counts as no time, in each attempt, so that it is still one event.
+
+    Args:
+        event: of a verified body.
+        signed_at_s: the timestamp that was signed with it, unix seconds.
+
+    Source: https://docs.slack.dev/apis/events-api.
+    """
+    if abs(event.event_time - signed_at_s) <= MAX_EVENT_AGE_S or event.event_time == UNDATED:
+        return event
+    return msgspec.structs.replace(event, event_time=UNDATED)
 
 
 def find_viewed_channel(context: Any) -> ChannelId | None:
@@ -273,6 +297,7 @@ def _read_event_callback(wire: _WireEnvelope) -> EventCallback:
         api_app_id=_word(wire.api_app_id),
         event_id=EventId(event_id),
         event_type=event_type,
+        event_time=wire.event_time if type(wire.event_time) is int else UNDATED,
         subtype=subtype,
         channel_id=_read_channel_id(event),
         user_id=user_id,

@@ -29,13 +29,20 @@ _SHADOW: Final = msgspec.json.Decoder(Shadow)
 
 
 def make_shadow(
-    connection_id: ConnectionId, event_id: EventId, *, lane: str, payload: bytes, channel_id: ChannelId
+    connection_id: ConnectionId,
+    event_id: EventId,
+    *,
+    event_time: int,
+    lane: str,
+    payload: bytes,
+    channel_id: ChannelId,
 ) -> Delivery:
     """Return the event that has a message answered in another channel; the same two always make the same event.
 
     Args:
         connection_id: whose message it is.
         event_id: of the message's event.
+        event_time: of it, too.
         lane: the same, so that a thread's questions keep their order.
         payload: the envelope.
         channel_id: where the answer is to stand.
@@ -43,6 +50,7 @@ def make_shadow(
     return Delivery(
         connection_id=connection_id,
         event_id=EventId(f"{event_id}:shadow:{channel_id}"),
+        event_time=event_time,
         lane=f"shadow:{channel_id}:{lane}",
         event_type=SHADOW,
         payload=msgspec.json.encode(Shadow(channel_id=channel_id, body=msgspec.Raw(payload))),

@@ -420,10 +420,20 @@ class Settings(BaseSettings):
         ge=0,
     )
     retention_done_days: float = setting(
-        REST, "SLACK_MCP_RETENTION_DONE_DAYS", 7.0, "How long finished events are kept.", unit="days", gt=0
+        REST,
+        "SLACK_MCP_RETENTION_DONE_DAYS",
+        7.0,
+        "How long finished events are kept; on PostgreSQL up to a week longer, as whole weeks are dropped.",
+        unit="days",
+        gt=0,
     )
     retention_dead_days: float = setting(
-        REST, "SLACK_MCP_RETENTION_DEAD_DAYS", 30.0, "How long given-up events are kept.", unit="days", gt=0
+        REST,
+        "SLACK_MCP_RETENTION_DEAD_DAYS",
+        30.0,
+        "How long given-up events are kept; on PostgreSQL up to a week longer.",
+        unit="days",
+        gt=0,
     )
     retention_turns_days: float = setting(
         REST,

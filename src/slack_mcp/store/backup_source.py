@@ -129,6 +129,8 @@ async def _begin(url: DatabaseUrl, driver: Any) -> AsyncIterator[str]:
             # A slow bucket must not cost the snapshot.
             await driver.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
             await driver.execute("SET LOCAL statement_timeout = 0")
+            # A week that is dropped would take along what has moved out of it: later than this moment, and not seen.
+            await driver.execute("LOCK TABLE slack_events IN ACCESS SHARE MODE")
             yield str(await driver.fetchval(_REVISION))
         return
     await driver.execute("BEGIN")

@@ -58,6 +58,7 @@ class SqlExplainer:
         connection_id = ConnectionId(row["connection_id"])
         event = await self._read_event(connection_id, row["event_type"], row["payload"])
         return ExplainedEvent(
+            id=row["id"],
             connection_id=connection_id,
             event_id=EventId(row["event_id"]),
             event_type=row["event_type"],

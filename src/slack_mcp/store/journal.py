@@ -38,12 +38,12 @@ def mark_new(deliveries: Sequence[Delivery], inserted: Iterable[Sequence[Any]]) 
 
     Args:
         deliveries: the batch.
-        inserted: (connection_id, event_id) of the rows that the database did not have yet.
+        inserted: (connection_id, event_id, event_time) of the rows that the database did not have yet.
     """
-    new = {(row[0], row[1]) for row in inserted}
+    new = {(row[0], row[1], row[2]) for row in inserted}
     result = []
     for delivery in deliveries:
-        key = (delivery.connection_id, delivery.event_id)
+        key = (delivery.connection_id, delivery.event_id, delivery.event_time)
         result.append(key in new)
         new.discard(key)
     return result
@@ -52,7 +52,7 @@ def mark_new(deliveries: Sequence[Delivery], inserted: Iterable[Sequence[Any]]) 
 def open_event(
     sealer: ConnectionSealer, row: Any, *, connection_id: ConnectionId, lane: str, redone: bool
 ) -> JournalledEvent:
-    """Return the event of a row with id, event_id, event_type, payload, attempts, received_at_ms and replayed_at_ms.
+    """Return the event of a row with its columns.
 
     One that does not open must not keep back the others that were claimed with it.
     """
@@ -65,6 +65,7 @@ def open_event(
         id=row["id"],
         connection_id=connection_id,
         event_id=EventId(row["event_id"]),
+        event_time=row["event_time"],
         lane=lane,
         event_type=row["event_type"],
         payload=payload,

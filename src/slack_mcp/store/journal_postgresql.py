@@ -23,6 +23,7 @@ from slack_mcp.store.journal import (
     seal_payloads,
     to_ms,
 )
+from slack_mcp.store.weeks import MONDAY_S, WEEK_S, tend_weeks
 
 MAX_TENANTS_PER_CLAIM: Final = 256
 
@@ -35,17 +36,18 @@ _NOW_ONCE: Final = f"(SELECT {_NOW})"
 APPEND: Final = f"""
 WITH arrived AS MATERIALIZED (
   SELECT nextval('slack_events_id_seq') AS id, d.*
-  FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::smallint[], $7::text[], $8::text[])
-    AS d(connection_id, event_id, lane, event_type, payload, retry_num, retry_reason, skip_reason)
+  FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::smallint[], $7::text[], $8::text[],
+              $9::bigint[])
+    AS d(connection_id, event_id, lane, event_type, payload, retry_num, retry_reason, skip_reason, event_time)
 ), journalled AS (
   INSERT INTO slack_events (id, connection_id, event_id, lane, event_type, payload, state, retry_num, retry_reason,
-                            received_by, received_at_ms, reason, finished_at_ms)
+                            received_by, received_at_ms, reason, finished_at_ms, event_time)
   SELECT id, connection_id, event_id, lane, event_type, payload,
-    CASE WHEN skip_reason IS NULL THEN 'received' ELSE 'skipped' END, retry_num, retry_reason, $9, {_NOW},
-    skip_reason, CASE WHEN skip_reason IS NOT NULL THEN {_NOW} END
-  FROM arrived ORDER BY connection_id, event_id
-  ON CONFLICT (connection_id, event_id) DO NOTHING
-  RETURNING connection_id, event_id, lane, state
+    CASE WHEN skip_reason IS NULL THEN 'received' ELSE 'skipped' END, retry_num, retry_reason, $10, {_NOW},
+    skip_reason, CASE WHEN skip_reason IS NOT NULL THEN {_NOW} END, event_time
+  FROM arrived ORDER BY connection_id, event_id, event_time
+  ON CONFLICT (connection_id, event_id, event_time) DO NOTHING
+  RETURNING connection_id, event_id, event_time, lane, state
 ), opened AS (
   INSERT INTO slack_lanes (connection_id, lane, ready_at_ms)
   SELECT connection_id, lane, {_NOW} FROM (
@@ -55,7 +57,8 @@ WITH arrived AS MATERIALIZED (
 )
 SELECT count(*) AS new,
   CASE WHEN count(*) < cardinality($1::text[]) THEN array_agg(connection_id) END AS connection_ids,
-  CASE WHEN count(*) < cardinality($1::text[]) THEN array_agg(event_id) END AS event_ids
+  CASE WHEN count(*) < cardinality($1::text[]) THEN array_agg(event_id) END AS event_ids,
+  CASE WHEN count(*) < cardinality($1::text[]) THEN array_agg(event_time) END AS event_times
 FROM journalled
 """
 
@@ -94,7 +97,7 @@ WITH RECURSIVE tenant AS (
   SELECT (SELECT connection_id FROM tenant WHERE place = {MAX_TENANTS_PER_CLAIM}) AS stopped_at
 )
 SELECT w.stopped_at, c.lane_id, c.fence, c.connection_id, c.lane, c.takeovers, c.place,
-  e.id, e.event_id, e.event_type, e.payload, e.attempts, e.received_at_ms, e.replayed_at_ms
+  e.id, e.event_id, e.event_time, e.event_type, e.payload, e.attempts, e.received_at_ms, e.replayed_at_ms
 FROM walk w LEFT JOIN claimed c ON true LEFT JOIN LATERAL (
   SELECT * FROM slack_events
   WHERE connection_id = c.connection_id AND lane = c.lane AND state IN ('received', 'waiting') ORDER BY id LIMIT $6
@@ -120,22 +123,23 @@ WHERE l.holder IS NOT NULL ORDER BY l.connection_id, l.lane FOR UPDATE OF l
 # Runs after LOCK, as a statement of its own: its snapshot has every event appended before the rows were locked.
 SETTLE: Final = f"""
 WITH outcome AS MATERIALIZED (
-  SELECT * FROM unnest($1::bigint[], $2::text[], $3::boolean[], $4::bigint[], $5::text[], $6::text[])
-    AS o(id, state, counts, retry_after_ms, reason, detail)
+  SELECT * FROM unnest($1::bigint[], $2::text[], $3::boolean[], $4::bigint[], $5::text[], $6::text[], $13::bigint[])
+    AS o(id, state, counts, retry_after_ms, reason, detail, event_time)
 ), settled AS (
   UPDATE slack_events e SET state = o.state, reason = o.reason, detail = o.detail,
     attempts = e.attempts + o.counts::int,
     next_attempt_at_ms = CASE WHEN o.state = 'waiting' THEN {_NOW} + o.retry_after_ms END,
     finished_at_ms = CASE WHEN o.state <> 'waiting' THEN {_NOW} END
-  FROM outcome o WHERE e.id = o.id
+  FROM outcome o WHERE e.id = o.id AND e.event_time = o.event_time
 ), wish AS MATERIALIZED (
   SELECT l.lane_id, l.connection_id, l.lane, w.keeps, w.wait_ms, w.progressed
   FROM unnest($7::bigint[], $8::boolean[], $9::bigint[], $10::boolean[]) AS w(lane_id, keeps, wait_ms, progressed)
   JOIN slack_lanes l USING (lane_id)
 ), following AS MATERIALIZED (
   SELECT w.lane_id, e.* FROM wish w CROSS JOIN LATERAL (
-    SELECT id, event_id, event_type, payload, attempts, received_at_ms, replayed_at_ms FROM slack_events
-    WHERE connection_id = w.connection_id AND lane = w.lane AND state IN ('received', 'waiting') AND id <> ALL ($1)
+    SELECT id, event_id, event_time, event_type, payload, attempts, received_at_ms, replayed_at_ms FROM slack_events
+    WHERE connection_id = w.connection_id AND lane = w.lane AND state IN ('received', 'waiting')
+      AND id NOT IN (SELECT id FROM outcome)
     ORDER BY id LIMIT CASE WHEN w.keeps THEN $11::int ELSE 1 END
   ) e
 ), ending AS MATERIALIZED (
@@ -160,12 +164,18 @@ FROM (SELECT count(*) AS unfinished, min(coalesce(replayed_at_ms, received_at_ms
      (SELECT count(*) AS dead FROM slack_events WHERE state = 'dead' AND finished_at_ms IS NOT NULL) d
 """
 
+# Of weeks that are over as a whole, so that what will be dropped is not even looked at; and by an array of numbers, so
+# that the plan does not depend on how many rows the database expects.
+_OF_WEEKS_OVER: Final = f"""
+  event_time < (SELECT at_s - (at_s - {MONDAY_S}) % {WEEK_S} FROM (SELECT {_NOW} / 1000 - $4::bigint AS at_s) AS over)
+"""
 DELETE_FINISHED: Final = f"""
-DELETE FROM slack_events WHERE id IN (
+DELETE FROM slack_events WHERE {_OF_WEEKS_OVER} AND id = ANY (ARRAY(
   SELECT id FROM slack_events
-  WHERE state = $1 AND finished_at_ms IS NOT NULL AND finished_at_ms <= (SELECT {_NOW} - $2::bigint)
+  WHERE {_OF_WEEKS_OVER} AND state = $1 AND finished_at_ms IS NOT NULL
+    AND finished_at_ms <= (SELECT {_NOW} - $2::bigint)
   ORDER BY finished_at_ms LIMIT $3 FOR UPDATE SKIP LOCKED
-)
+))
 """
 
 
@@ -199,11 +209,13 @@ class PostgresqlJournal:
                 [each.retry_num for each in deliveries],
                 [each.retry_reason for each in deliveries],
                 [each.skip_reason for each in deliveries],
+                [each.event_time for each in deliveries],
                 self._pod_id,
             )
         if row["new"] == len(deliveries):
             return [True] * len(deliveries)
-        return mark_new(deliveries, zip(row["connection_ids"] or (), row["event_ids"] or (), strict=True))
+        columns = (row[name] or () for name in ("connection_ids", "event_ids", "event_times"))
+        return mark_new(deliveries, zip(*columns, strict=True))
 
     async def claim(
         self, pod_id: PodId, *, max_lanes: int, lanes_per_connection: int, lease_s: float, events_per_lane: int
@@ -283,6 +295,7 @@ class PostgresqlJournal:
             [bool(each.outcomes) for each in settlements],
             events_per_lane,
             to_ms(lease_s),
+            [event.event_time for event, _ in outcomes],
         )
         return rows
 
@@ -303,9 +316,16 @@ class PostgresqlJournal:
         deleted = 0
         async with self._database.driver() as connection:
             for state, age_s in (("done", done_before_s), ("skipped", done_before_s), ("dead", dead_before_s)):
-                status = await connection.execute(DELETE_FINISHED, state, to_ms(age_s), limit - deleted)
+                # What is kept for less than a week does not wait for the end of its week.
+                over_s = int(age_s) if age_s >= WEEK_S else -WEEK_S
+                status = await connection.execute(DELETE_FINISHED, state, to_ms(age_s), limit - deleted, over_s)
                 deleted += int(status.removeprefix("DELETE "))
         return deleted
+
+    async def tend_weeks(self, *, done_before_s: float, dead_before_s: float) -> int:
+        """Make the partitions of the weeks to come, and drop those that are over; returns how many were dropped."""
+        async with self._database.driver() as connection:
+            return await tend_weeks(connection, done_before_s=done_before_s, dead_before_s=dead_before_s)
 
     async def notify_work(self) -> None:
         """Wake the other pods."""

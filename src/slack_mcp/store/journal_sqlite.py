@@ -25,16 +25,16 @@ from slack_mcp.store.journal import (
 )
 
 _AFTER_ALL: Final = "\U0010ffff"
-EVENT_COLUMNS: Final = "id, event_id, event_type, payload, attempts, received_at_ms, replayed_at_ms"
+EVENT_COLUMNS: Final = "id, event_id, event_time, event_type, payload, attempts, received_at_ms, replayed_at_ms"
 
-_NEW_EVENT: Final = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_NEW_EVENT: Final = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 APPEND: Final = """
-INSERT INTO slack_events (connection_id, event_id, lane, event_type, payload, state, retry_num, retry_reason,
-                          received_by, received_at_ms, reason, finished_at_ms)
-VALUES {rows} ON CONFLICT (connection_id, event_id) DO NOTHING
+INSERT INTO slack_events (connection_id, event_id, event_time, lane, event_type, payload, state, retry_num,
+                          retry_reason, received_by, received_at_ms, reason, finished_at_ms)
+VALUES {rows} ON CONFLICT (connection_id, event_id, event_time) DO NOTHING
 """
 # New rows have the largest numbers: those of AUTOINCREMENT only grow.
-INSERTED: Final = "SELECT connection_id, event_id FROM slack_events ORDER BY id DESC LIMIT ?"
+INSERTED: Final = "SELECT connection_id, event_id, event_time FROM slack_events ORDER BY id DESC LIMIT ?"
 OPEN_LANE: Final = """
 INSERT INTO slack_lanes (connection_id, lane, ready_at_ms) VALUES (?, ?, ?) ON CONFLICT (connection_id, lane) DO NOTHING
 """
@@ -151,6 +151,7 @@ class SqliteJournal:
         return (
             delivery.connection_id,
             delivery.event_id,
+            delivery.event_time,
             delivery.lane,
             delivery.event_type,
             payload,
@@ -257,6 +258,10 @@ class SqliteJournal:
             return deleted
 
         return await self._database.run_in_sqlite(work)
+
+    async def tend_weeks(self, *, done_before_s: float, dead_before_s: float) -> int:  # noqa: ARG002
+        """Return 0: there are no partitions."""
+        return 0
 
     async def notify_work(self) -> None:
         """Return: there is no other pod."""

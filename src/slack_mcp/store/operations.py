@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from slack_mcp.core.clock import Clock
 from slack_mcp.core.errors import MalformedBodyError, SealingError
-from slack_mcp.core.ids import ChannelId, ConnectionId, EventId, Ts
+from slack_mcp.core.ids import ChannelId, ConnectionId, Ts
 from slack_mcp.core.model import EventState, Turn, TurnState
 from slack_mcp.ports.announcements import WORK_CHANNEL
 from slack_mcp.ports.operations import ASKED_AGAIN, DISCARDED, Ending, EventFilter, KeptEvent, PutBack
@@ -90,11 +90,9 @@ class SqlJournalOperations:
             found |= {number: of_place[place] for number, place in by_id.items() if place in of_place}
         return found
 
-    async def load_payload(self, connection_id: ConnectionId, event_id: EventId) -> bytes | None:
-        """Return the event as it was delivered, None when there is none; raises SealingError."""
-        statement = select(events.c.payload).where(
-            events.c.connection_id == connection_id, events.c.event_id == event_id
-        )
+    async def load_payload(self, connection_id: ConnectionId, number: int) -> bytes | None:
+        """Return the event with a number as it was delivered, None when there is none; raises SealingError."""
+        statement = select(events.c.payload).where(events.c.connection_id == connection_id, events.c.id == number)
         async with self._database.reading() as database:
             payload = (await database.execute(statement)).scalar_one_or_none()
         if payload is None:
@@ -256,6 +254,7 @@ async def _end_event(database: AsyncConnection, event: KeptEvent, now_ms: int, *
 def _is_as_read(event: KeptEvent) -> tuple[Any, ...]:
     return (
         events.c.id == event.id,
+        events.c.event_time == event.event_time,
         events.c.connection_id == event.connection_id,
         events.c.state == event.state,
         events.c.finished_at_ms.is_not_distinct_from(event.finished_at_ms),

@@ -27,9 +27,13 @@ from slack_mcp.store.pods import SqlPods
 from slack_mcp.store.schema import metadata, pods
 from slack_mcp.store.table_rows import TableRows, open_table_rows
 from slack_mcp.store.url import DatabaseUrl
+from slack_mcp.store.weeks import list_weeks, make_weeks
 
 Sequences = Mapping[str, int]
 Load = Callable[[TableLoader], Awaitable[Sequences]]
+
+# Events that were given up are kept for so long, unless an operator wants it otherwise.
+WEEKS_RESTORED: Final = 5
 
 # Whoever loads for minutes must not be taken for a process that is frozen.
 _PATIENT: Final = ("SET LOCAL idle_in_transaction_session_timeout = 0", "SET LOCAL statement_timeout = 0")
@@ -106,6 +110,8 @@ class SqlRestoreTarget:
             await _delete_rows(connection)
 
         async def fill(connection: AsyncConnection) -> None:
+            if self._url.dialect == "postgresql":
+                await _make_weeks(connection)
             rows = await _open_rows(connection)
             sequences.update(await load(SqlTableLoader(rows)))
 
@@ -239,6 +245,13 @@ async def _open_rows(connection: AsyncConnection) -> TableRows:
     """Return what works on the driver's connection, in the transaction that this one is in."""
     raw = await connection.get_raw_connection()
     return open_table_rows(connection.dialect.name, raw.driver_connection)
+
+
+async def _make_weeks(connection: AsyncConnection) -> None:
+    """Have the weeks that the backup's events are of, as far as they are kept; a table of before has none."""
+    driver = (await connection.get_raw_connection()).driver_connection
+    if await list_weeks(driver):
+        await make_weeks(driver, back=WEEKS_RESTORED)
 
 
 async def _write_file(path: Path, pieces: AsyncIterator[bytes]) -> None:

@@ -94,7 +94,9 @@ events = Table(
     Column("reason", Text),
     Column("detail", Text),
     Column("replayed_at_ms", BigInteger),
-    UniqueConstraint("connection_id", "event_id", name="uq_slack_events_event"),
+    # On PostgreSQL the table is divided by it, and it is part of the primary key there; see `store.weeks`.
+    Column("event_time", BigInteger, nullable=False),
+    UniqueConstraint("connection_id", "event_id", "event_time", name="uq_slack_events_event"),
     Index(
         "idx_slack_events_unfinished",
         "connection_id",

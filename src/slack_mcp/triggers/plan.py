@@ -62,6 +62,7 @@ def plan(connection: Connection, event: EventCallback, body: bytes) -> Sequence[
         Delivery(
             connection_id=connection.connection_id,
             event_id=EventId(f"{event.event_id}:{receiver}"),
+            event_time=event.event_time,
             # In order for each channel and receiver: one that is slow or fails holds up nobody else.
             lane=f"trigger:{receiver}:{event.channel_id or '-'}",
             event_type=EVENT_TYPE,

@@ -30,7 +30,12 @@ def make_event(**changes: object) -> JournalledEvent:
     """Return an event that has the sample message answered elsewhere."""
     sample = make_journalled()
     copy = make_shadow(
-        ConnectionId("conn_1"), sample.event_id, lane=sample.lane, payload=sample.payload, channel_id=ELSEWHERE
+        ConnectionId("conn_1"),
+        sample.event_id,
+        event_time=sample.event_time,
+        lane=sample.lane,
+        payload=sample.payload,
+        channel_id=ELSEWHERE,
     )
     event = replace(sample, event_id=copy.event_id, event_type=SHADOW, payload=copy.payload, lane=copy.lane)
     return replace(event, **changes)  # type: ignore[arg-type]

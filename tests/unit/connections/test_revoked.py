@@ -64,6 +64,7 @@ class World:
             id=1,
             connection_id=self.connection.connection_id,
             event_id=EventId("Ev1"),
+            event_time=1_800_000_000,
             lane="-",
             event_type=event_type,
             payload=json.dumps(body).encode(),

@@ -107,6 +107,7 @@ async def test_what_is_sent_again_is_the_same_event_and_what_is_typed_again_is_n
     await pod.receiver.receive(CONNECTION.connection_id, pod.sign(command()))
     first, again, typed = (each.event_id for each in pod.journalled)
     assert first == again != typed
+    assert [each.event_time for each in pod.journalled] == [1_800_000_000, 1_800_000_000, 1_800_000_001]
     assert pod.wakes == 2
 
 

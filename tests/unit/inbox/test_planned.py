@@ -51,6 +51,7 @@ class Pod:
             Delivery(
                 connection_id=connection.connection_id,
                 event_id=EventId(f"{event.event_id}:{number}"),
+                event_time=event.event_time,
                 lane=str(number),
                 event_type="trigger.delivery",
                 payload=body,

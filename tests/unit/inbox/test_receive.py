@@ -20,11 +20,11 @@ from slack_mcp.core.errors import (
     TimestampSkewError,
 )
 from slack_mcp.core.ids import ConnectionId
-from slack_mcp.core.model import Connection, Delivery
+from slack_mcp.core.model import UNDATED, Connection, Delivery
 from slack_mcp.core.secret import Secret
 from slack_mcp.inbox.receive import Receipt, Receiver, Taken
 from slack_mcp.inbox.verify import SignedRequest, Verifier
-from slack_mcp.protocol.events import EventCallback
+from slack_mcp.protocol.events import MAX_EVENT_AGE_S, EventCallback
 from slack_mcp.simulator import sign
 
 pytestmark = pytest.mark.anyio
@@ -104,6 +104,7 @@ async def test_a_signed_event_is_journalled_with_its_lane_and_wakes_the_dispatch
     assert delivery == Delivery(
         connection_id=CONNECTION.connection_id,
         event_id=delivery.event_id,
+        event_time=UNDATED,
         lane="C1:1.0001",
         event_type="message",
         payload=body,
@@ -111,6 +112,30 @@ async def test_a_signed_event_is_journalled_with_its_lane_and_wakes_the_dispatch
         retry_reason="http_timeout",
     )
     assert pod.wakes == 1
+
+
+@pytest.mark.parametrize("age_s", [0, 86_400, MAX_EVENT_AGE_S, -MAX_EVENT_AGE_S])
+async def test_each_attempt_to_deliver_an_event_has_the_time_that_slack_says(age_s: int) -> None:
+    pod = Pod(CONNECTION)
+    body = envelope(event_time=int(pod.clock.now_s()) - age_s)
+    await pod.receiver.receive(CONNECTION.connection_id, pod.sign(body))
+    assert [each.event_time for each in pod.journalled] == [int(pod.clock.now_s()) - age_s]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        *(None, True, "1800000000", 1.8e9, [], 0, 1, -1, 1_800_000_000_000, 2**63 - 1, 2**63, -(2**63) - 1, 10**30),
+        *(1_800_000_000 - MAX_EVENT_AGE_S - 1, 1_800_000_000 + 2 * MAX_EVENT_AGE_S),
+    ],
+)
+async def test_a_time_that_cannot_be_believed_is_none_in_each_attempt(said: object) -> None:
+    pod = Pod(CONNECTION)
+    assert pod.clock.now_s() == 1_800_000_000
+    for _ in range(2):
+        await pod.receiver.receive(CONNECTION.connection_id, pod.sign(envelope(event_time=said)))
+        pod.clock.time_s += 60
+    assert {each.event_time for each in pod.journalled} == {UNDATED}
 
 
 async def test_an_event_that_nobody_has_to_work_on_is_journalled_as_skipped_and_wakes_nobody() -> None:

@@ -94,6 +94,7 @@ class World:
             id=1,
             connection_id=ConnectionId("conn_1"),
             event_id=EventId("cmd-1"),
+            event_time=1_800_000_000,
             lane="C1",
             event_type="slash_command",
             payload=urlencode(form).encode(),

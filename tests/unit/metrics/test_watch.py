@@ -22,6 +22,7 @@ EVENT = JournalledEvent(
     id=1,
     connection_id=ConnectionId("conn_1"),
     event_id=EventId("Ev1"),
+    event_time=1_800_000_000,
     lane="C1:1",
     event_type="message",
     payload=b"",
@@ -61,6 +62,7 @@ async def test_what_comes_to_the_journal_is_counted_as_new_skipped_or_known() ->
     skipped = Delivery(
         connection_id=ConnectionId("conn_1"),
         event_id=EventId("Ev1"),
+        event_time=1_800_000_000,
         lane="C1:1",
         event_type="message",
         payload=b"{}",

@@ -33,6 +33,7 @@ def make_event(payload: bytes) -> JournalledEvent:
         id=1,
         connection_id=CONN,
         event_id=EventId("Ev1"),
+        event_time=1_800_000_000,
         lane="-:user_change",
         event_type="user_change",
         payload=payload,

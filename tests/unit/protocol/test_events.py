@@ -65,6 +65,7 @@ def test_a_message_is_read() -> None:
         api_app_id="A0MDYCDME",
         event_id="Ev0MDYHUEL",  # type: ignore[arg-type]
         event_type="message",
+        event_time=1515449483,
         channel_id="C024BE91L",  # type: ignore[arg-type]
         user_id="U061F7AUR",  # type: ignore[arg-type]
         ts="1515449522.000016",  # type: ignore[arg-type]

@@ -57,7 +57,12 @@ class Pod:
 
 def make_delivery(event_id: str) -> Delivery:
     return Delivery(
-        connection_id=CONN, event_id=EventId(event_id), lane="C1:1", event_type="message", payload=b"canary"
+        connection_id=CONN,
+        event_id=EventId(event_id),
+        event_time=1_800_000_000,
+        lane="C1:1",
+        event_type="message",
+        payload=b"canary",
     )
 
 
@@ -66,6 +71,7 @@ def make_event(event_id: str) -> JournalledEvent:
         id=1,
         connection_id=CONN,
         event_id=EventId(event_id),
+        event_time=1_800_000_000,
         lane="C1:1",
         event_type="message",
         payload=b"canary",
