@@ -30,6 +30,9 @@ MAX_TENANTS_PER_CLAIM: Final = 256
 _NOW: Final = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 # Asked once for the statement: compared with a clock that is read for every row, an index would not be used.
 _NOW_ONCE: Final = f"(SELECT {_NOW})"
+# Of a list from a query the planner knows no length, and looks its lanes up through the index. Joined with a list whose
+# length it knows, it reads all lanes from end to end as soon as there is a backlog of a few thousand.
+_AMONG: Final = "lane_id = ANY (ARRAY(SELECT {}))"
 
 # Numbers are drawn in the order of arrival, before the rows are sorted for locking: a lane's order is that of arrival.
 # The update that changes nothing locks an open lane's row, so that nobody closes the lane over the new event.
@@ -89,16 +92,16 @@ WITH RECURSIVE tenant AS (
 ), picked AS MATERIALIZED (
   SELECT lane_id, 0 AS place FROM abandoned UNION ALL SELECT lane_id, place FROM free LIMIT $2
 ), claimed AS (
-  UPDATE slack_lanes l SET holder = $4, fence = fence + 1, lease_until_ms = {_NOW} + $5,
+  UPDATE slack_lanes SET holder = $4, fence = fence + 1, lease_until_ms = {_NOW} + $5,
     takeovers = takeovers + (holder IS NOT NULL)::int
-  FROM picked p WHERE l.lane_id = p.lane_id
-  RETURNING l.lane_id, l.fence, l.connection_id, l.lane, l.takeovers, l.ready_at_ms, p.place
+  WHERE {_AMONG.format("lane_id FROM picked")}
+  RETURNING lane_id, fence, connection_id, lane, takeovers, ready_at_ms
 ), walk AS (
   SELECT (SELECT connection_id FROM tenant WHERE place = {MAX_TENANTS_PER_CLAIM}) AS stopped_at
 )
-SELECT w.stopped_at, c.lane_id, c.fence, c.connection_id, c.lane, c.takeovers, c.place,
+SELECT w.stopped_at, c.lane_id, c.fence, c.connection_id, c.lane, c.takeovers, p.place,
   e.id, e.event_id, e.event_time, e.event_type, e.payload, e.attempts, e.received_at_ms, e.replayed_at_ms
-FROM walk w LEFT JOIN claimed c ON true LEFT JOIN LATERAL (
+FROM walk w LEFT JOIN (claimed c JOIN picked p USING (lane_id)) ON true LEFT JOIN LATERAL (
   SELECT * FROM slack_events
   WHERE connection_id = c.connection_id AND lane = c.lane AND state IN ('received', 'waiting') ORDER BY id LIMIT $6
 ) e ON true
@@ -109,15 +112,15 @@ RENEW: Final = f"""
 WITH mine AS MATERIALIZED (
   SELECT l.lane_id FROM slack_lanes l JOIN unnest($1::bigint[], $2::bigint[]) AS c(lane_id, fence)
     ON c.lane_id = l.lane_id AND c.fence = l.fence
-  WHERE l.holder = $3 ORDER BY l.connection_id, l.lane FOR UPDATE OF l
+  WHERE l.holder = $3 AND l.{_AMONG.format("unnest($1)")} ORDER BY l.connection_id, l.lane FOR UPDATE OF l
 )
-UPDATE slack_lanes SET lease_until_ms = {_NOW} + $4 WHERE lane_id IN (SELECT lane_id FROM mine) RETURNING lane_id
+UPDATE slack_lanes SET lease_until_ms = {_NOW} + $4 WHERE {_AMONG.format("lane_id FROM mine")} RETURNING lane_id
 """
 
-LOCK: Final = """
+LOCK: Final = f"""
 SELECT l.lane_id FROM slack_lanes l JOIN unnest($1::bigint[], $2::bigint[]) AS c(lane_id, fence)
   ON c.lane_id = l.lane_id AND c.fence = l.fence
-WHERE l.holder IS NOT NULL ORDER BY l.connection_id, l.lane FOR UPDATE OF l
+WHERE l.holder IS NOT NULL AND l.{_AMONG.format("unnest($1)")} ORDER BY l.connection_id, l.lane FOR UPDATE OF l
 """
 
 # Runs after LOCK, as a statement of its own: its snapshot has every event appended before the rows were locked.
@@ -134,7 +137,7 @@ WITH outcome AS MATERIALIZED (
 ), wish AS MATERIALIZED (
   SELECT l.lane_id, l.connection_id, l.lane, w.keeps, w.wait_ms, w.progressed
   FROM unnest($7::bigint[], $8::boolean[], $9::bigint[], $10::boolean[]) AS w(lane_id, keeps, wait_ms, progressed)
-  JOIN slack_lanes l USING (lane_id)
+  CROSS JOIN LATERAL (SELECT * FROM slack_lanes WHERE lane_id = w.lane_id LIMIT 1) l
 ), following AS MATERIALIZED (
   SELECT w.lane_id, e.* FROM wish w CROSS JOIN LATERAL (
     SELECT id, event_id, event_time, event_type, payload, attempts, received_at_ms, replayed_at_ms FROM slack_events
@@ -145,13 +148,14 @@ WITH outcome AS MATERIALIZED (
 ), ending AS MATERIALIZED (
   SELECT w.*, EXISTS (SELECT FROM following f WHERE f.lane_id = w.lane_id) AS has_more FROM wish w
 ), closed AS (
-  DELETE FROM slack_lanes WHERE lane_id IN (SELECT lane_id FROM ending WHERE wait_ms IS NULL AND NOT has_more)
+  DELETE FROM slack_lanes WHERE {_AMONG.format("lane_id FROM ending WHERE wait_ms IS NULL AND NOT has_more")}
 ), kept AS (
   UPDATE slack_lanes l SET takeovers = CASE WHEN n.progressed THEN 0 ELSE l.takeovers END,
     holder = CASE WHEN n.keeps THEN l.holder END,
     lease_until_ms = CASE WHEN n.keeps THEN {_NOW} + $12 END,
     ready_at_ms = {_NOW} + coalesce(n.wait_ms, 0)
-  FROM ending n WHERE l.lane_id = n.lane_id AND (n.wait_ms IS NOT NULL OR n.has_more)
+  FROM ending n
+  WHERE l.lane_id = n.lane_id AND l.{_AMONG.format("lane_id FROM ending WHERE wait_ms IS NOT NULL OR has_more")}
 )
 SELECT f.* FROM following f JOIN ending n USING (lane_id) WHERE n.keeps ORDER BY f.lane_id, f.id
 """
