@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 
 import anyio
 import pytest
@@ -414,6 +415,99 @@ async def test_work_that_does_not_finish_in_time_is_handed_back_at_once(database
     async with other.running():
         await other.wait_until_idle()
     assert other.handler.handled == ["Ev0001"]
+
+
+async def test_lanes_whose_outcomes_are_on_their_way_leave_room_for_as_many_others(database: Database) -> None:
+    pod = Pod(database, limits=replace(QUICK, lanes_per_pod=1))
+    may_write = anyio.Event()
+    settle = pod.journal.settle
+
+    async def settle_later(*args: Any, **kwargs: Any) -> Any:
+        await may_write.wait()
+        return await settle(*args, **kwargs)
+
+    pod.journal.settle = settle_later  # type: ignore[method-assign]
+    async with pod.running():
+        await pod.append(*(deliver(number, lane=f"C1:{number}") for number in range(3)))
+        await pod.handler.wait_until(lambda: len(pod.handler.handled) == 2 and not pod.handler.running)
+        # Another look would find the third, which has to wait for one of the two to be written.
+        await pod.dispatcher._claim()
+        assert (len(pod.handler.handled), pod.dispatcher.lanes_held) == (2, 0)
+        may_write.set()
+        await pod.wait_until_idle()
+    assert len(pod.handler.handled) == 3
+
+
+async def test_a_lane_that_comes_back_with_more_waits_for_its_place(database: Database) -> None:
+    pod = Pod(database, limits=replace(QUICK, lanes_per_pod=1))
+    may_write, may_end = anyio.Event(), anyio.Event()
+    settle = pod.journal.settle
+
+    async def settle_later(*args: Any, **kwargs: Any) -> Any:
+        await may_write.wait()
+        return await settle(*args, **kwargs)
+
+    async def wait(event: JournalledEvent) -> Outcome:
+        if event.event_id == "Ev0003":
+            await may_end.wait()
+        return DONE
+
+    pod.journal.settle = settle_later  # type: ignore[method-assign]
+    pod.handler.act = wait
+    async with pod.running():
+        await pod.append(deliver(1), deliver(2), deliver(3, lane="C1:3"))
+        await pod.handler.wait_until(lambda: pod.handler.handled == ["Ev0001", "Ev0003"])
+        may_write.set()
+        while not pod.dispatcher._queue:  # until the first lane is back
+            await anyio.lowlevel.checkpoint()
+        assert pod.handler.handled == ["Ev0001", "Ev0003"]
+        may_end.set()
+        await pod.wait_until_idle()
+    assert pod.handler.handled == ["Ev0001", "Ev0003", "Ev0002"]
+    assert pod.handler.most_running == 1
+
+
+async def test_a_lane_whose_outcome_is_still_on_its_way_at_the_end_is_handed_back(database: Database) -> None:
+    pod, other = Pod(database), Pod(database, name="pod-b")
+    is_settling, may_write = anyio.Event(), anyio.Event()
+    settle = pod.journal.settle
+
+    async def settle_later(*args: Any, **kwargs: Any) -> Any:
+        is_settling.set()
+        await may_write.wait()
+        return await settle(*args, **kwargs)
+
+    pod.journal.settle = settle_later  # type: ignore[method-assign]
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(lambda: pod.dispatcher.run(drain_timeout_s=0.01))
+        await pod.append(deliver(1), deliver(2))
+        await is_settling.wait()
+        pod.dispatcher.stop()
+        while pod.dispatcher._workers is not None:
+            await anyio.lowlevel.checkpoint()
+        may_write.set()
+    assert pod.handler.handled == ["Ev0001"]
+    async with other.running():
+        await other.wait_until_idle()
+    assert other.handler.handled == ["Ev0002"]
+
+
+async def test_a_lane_that_waits_for_its_lease_to_end_keeps_back_no_other(database: Database) -> None:
+    pod = Pod(database, limits=replace(QUICK, lease_s=0.2, lease_renew_s=600.0))
+    hung: list[str] = []
+
+    async def hang_once(event: JournalledEvent) -> Outcome:
+        if event.lane == "C1:1" and not hung:
+            hung.append(event.event_id)
+            await anyio.sleep_forever()
+        return DONE
+
+    pod.handler.act = hang_once
+    await pod.append(*(deliver(number, lane=f"C1:{number}") for number in range(4)))
+    async with pod.running():
+        await pod.wait_until_idle()
+    assert hung == ["Ev0001"]
+    assert sorted(pod.handler.handled) == ["Ev0000", "Ev0001", "Ev0001", "Ev0002", "Ev0003"]
 
 
 async def test_a_pod_that_lost_its_lease_writes_nothing_and_is_cancelled(database: Database) -> None:

@@ -1,19 +1,23 @@
 """Work on the journal: claim lanes, run their events in order, settle the outcomes, hand everything back at the end.
 
-A lane is worked on by one task. While it works, its lease is renewed; when the lease is lost, or may be, the task is
-cancelled and writes nothing any more. Wake-ups come from this pod's own deliveries, from other pods that have more than
-they can take, from a lane that ends, and from a slow poll behind them all.
+A lane is worked on by one task at a time. While it works, its lease is renewed; when the lease is lost, or may be, the
+task is cancelled and writes nothing any more. Most events take no waiting at all, so that one task goes from lane to
+lane until it has to wait for something; another one, started before, then goes on with the next. Nor does a task wait
+for outcomes to be written: the lane comes back with what is next in it.
+Wake-ups come from this pod's own deliveries, from other pods that have more than they can take, from a lane that ends,
+and from a slow poll behind them all.
 """
 
 import random
+from asyncio import Future
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, TypeAlias
 
 import anyio
 import structlog
-from anyio.abc import TaskGroup
 from structlog.contextvars import bound_contextvars
 
 from slack_mcp.core.clock import Clock
@@ -44,6 +48,9 @@ GIVE_UP_TIMEOUT_S: Final = 10.0
 # left already.
 SAFE_LEASE: Final = 0.6
 
+Following: TypeAlias = Sequence[JournalledEvent] | None
+"""What comes next in a lane that was settled, None when it is this pod's no more; see `ports.store.Journal.settle`."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -52,7 +59,7 @@ class WorkLimits:
     """How much at once, and how leases go.
 
     Attributes:
-        lanes_per_pod: lanes that this process works on at once.
+        lanes_per_pod: lanes that this process works on at once; of as many again outcomes may be on their way.
         lanes_per_connection: lanes of one connection worked on at once, by all pods.
         lease_s: how long a lane is held without a sign of life.
         lease_renew_s: time between signs of life.
@@ -68,10 +75,18 @@ class WorkLimits:
 
 @dataclass(eq=False, slots=True)
 class _Held:
-    """A lane in work."""
+    """A lane in hand.
+
+    Attributes:
+        events: what is to be worked on next.
+        deadline_s: until when, without a sign of life, on the event loop's clock.
+        scope: of the task that works on it, while one does.
+    """
 
     claim: Claim
-    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    events: Sequence[JournalledEvent]
+    deadline_s: float
+    scope: anyio.CancelScope | None = None
 
 
 class Dispatcher:
@@ -104,10 +119,20 @@ class Dispatcher:
         self._types_when_disabled = frozenset(types_when_disabled)
         self._chance = chance
         self._held: set[_Held] = set()
-        self._settling = GroupCommit(
+        self._most_held = 2 * self._limits.lanes_per_pod
+        # How many of those in hand a task works on, and which wait for one.
+        self._working = 0
+        self._queue: deque[_Held] = deque()
+        # Whether the last look took all that there was room for: another one is worth while as soon as there is again.
+        self._may_be_more = False
+        self._workers: anyio.abc.TaskGroup | None = None
+        self._is_worker_coming = False
+        self._settling: GroupCommit[Settlement, Following] = GroupCommit(
             self._settle_batch,
             limits=CommitLimits(
-                max_batch=SETTLE_BATCH, max_waiting=2 * self._limits.lanes_per_pod, timeout_s=SETTLE_TIMEOUT_S
+                max_batch=SETTLE_BATCH,
+                max_waiting=2 * self._most_held,  # a last outcome, and then the lane itself
+                timeout_s=SETTLE_TIMEOUT_S,
             ),
         )
         self._call = anyio.Event()
@@ -124,7 +149,7 @@ class Dispatcher:
     @property
     def lanes_held(self) -> int:
         """How many lanes this pod works on now."""
-        return len(self._held)
+        return self._working
 
     def wake(self) -> None:
         """Look into the journal now: something was journalled here."""
@@ -146,19 +171,22 @@ class Dispatcher:
             background.start_soon(self._settling.run, name="settle")
             background.start_soon(self._renew_forever, name="renew leases")
             async with anyio.create_task_group() as workers:
-                await self._claim_until_stopped(workers)
+                self._workers = workers
+                await self._claim_until_stopped()
                 with anyio.move_on_after(drain_timeout_s):
                     while self._held:
                         await self._wait_for_call(drain_timeout_s)
-                if self._held:
-                    _log.info("dispatch.handed_back", lanes=len(self._held))
+                self._workers = None
                 workers.cancel_scope.cancel()
+            if self._held:
+                _log.info("dispatch.handed_back", lanes=len(self._held))
+                await self._hand_back()
             await self._claiming.attempt(self._journal.notify_work)
             background.cancel_scope.cancel()
 
-    async def _claim_until_stopped(self, workers: TaskGroup) -> None:
+    async def _claim_until_stopped(self) -> None:
         while not self._is_stopping:
-            is_well = await self._claiming.attempt(lambda: self._claim(workers))
+            is_well = await self._claiming.attempt(self._claim)
             if is_well and self._call.is_set():
                 self._call = anyio.Event()
                 continue
@@ -173,10 +201,10 @@ class Dispatcher:
             await self._call.wait()
         self._call = anyio.Event()
 
-    async def _claim(self, workers: TaskGroup) -> None:
+    async def _claim(self) -> None:
         """Take as many lanes as there is room for, and start to work on them."""
         is_local, self._has_local_work = self._has_local_work, False
-        room = self._limits.lanes_per_pod - len(self._held)
+        room = min(self._limits.lanes_per_pod - self._working - len(self._queue), self._most_held - len(self._held))
         claims: Sequence[Claim] = ()
         deadline = self._get_deadline()
         if room > 0:
@@ -188,8 +216,7 @@ class Dispatcher:
                 events_per_lane=EVENTS_PER_LANE,
             )
         for claim in claims:
-            held = _Held(claim)
-            held.scope.deadline = deadline
+            held = _Held(claim, claim.events, deadline)
             self._held.add(held)
             if claim.takeovers:
                 _log.info(
@@ -198,8 +225,9 @@ class Dispatcher:
                     lane_id=claim.lane_id,
                     takeovers=claim.takeovers,
                 )
-            workers.start_soon(self._work, held, name=f"lane {claim.lane_id}")
-        if is_local and len(claims) >= room:
+            self._put_to_work(held)
+        self._may_be_more = len(claims) >= room
+        if is_local and self._may_be_more:
             await self._journal.notify_work()
 
     def _get_deadline(self) -> float:
@@ -219,66 +247,124 @@ class Dispatcher:
         kept_ids = {claim.lane_id for claim in kept}
         for each in held:
             if each.claim.lane_id in kept_ids:
-                each.scope.deadline = max(each.scope.deadline, deadline)
-            elif each in self._held:
+                self._prolong(each, deadline)
+            elif each.scope is not None:
                 each.scope.cancel()
+            elif each in self._queue:
+                self._queue.remove(each)
+                self._lose(each)
 
-    async def _work(self, held: _Held) -> None:
-        """Work on one lane until it is done, given back or lost."""
-        claim = held.claim
+    def _prolong(self, held: _Held, deadline_s: float) -> None:
+        held.deadline_s = max(held.deadline_s, deadline_s)
+        if held.scope is not None:
+            held.scope.deadline = held.deadline_s
+
+    def _put_to_work(self, held: _Held) -> None:
+        self._queue.append(held)
+        self._call_worker()
+
+    def _may_work(self) -> bool:
+        """Tell whether a lane waits for a task, and may have one."""
+        return bool(self._queue) and self._working < self._limits.lanes_per_pod
+
+    def _call_worker(self) -> None:
+        """Have a task come to the lanes that wait for one, unless it is on its way already."""
+        if self._may_work() and not self._is_worker_coming and self._workers is not None:
+            self._is_worker_coming = True
+            self._workers.start_soon(self._work, name="lanes")
+
+    async def _work(self) -> None:
+        """Work on the lanes that wait, one after the other, until there is none or this one was lost."""
+        self._is_worker_coming = False
+        held: _Held | None = None
+        with anyio.CancelScope() as scope:
+            while self._may_work() and not scope.cancel_called:
+                held = self._queue.popleft()
+                await self._work_on(held, scope)
+        if scope.cancelled_caught and held is not None:
+            self._lose(held)
+        self._call_worker()
+
+    async def _work_on(self, held: _Held, scope: anyio.CancelScope) -> None:
+        """Work on one lane until something is to be written for it, and have it written."""
+        held.scope = scope
+        self._working += 1
+        self._call_worker()  # for the next lane, in case that this one has to wait
+        if scope.deadline != held.deadline_s:
+            scope.deadline = held.deadline_s
         try:
-            with held.scope:
-                await self._work_on_events(held)
-            if held.scope.cancelled_caught:
-                _log.warning("lane.lost", connection_id=claim.connection_id, lane_id=claim.lane_id)
+            self._settle(held, await self._work_on_events(held))
         except LeaseLostError:
-            _log.warning("lane.lost", connection_id=claim.connection_id, lane_id=claim.lane_id)
+            self._lose(held)
         except SlackMcpError as error:
-            # Nothing was settled: the lease runs out, and whoever claims the lane then begins with the same event.
-            # Given back at once, a lane that cannot be settled would be worked on again and again without a pause.
-            _log.warning("lane.dropped", connection_id=claim.connection_id, lane_id=claim.lane_id, code=error.code)
-        except anyio.get_cancelled_exc_class():
-            with anyio.CancelScope(shield=True):
-                await self._hand_back(claim)
-            raise
+            self._drop(held, error)
         finally:
-            self._held.discard(held)
-            self._call.set()
+            held.scope = None
+            self._working -= 1
+            if self._may_be_more:
+                self._call.set()
 
-    async def _work_on_events(self, held: _Held) -> None:
+    async def _work_on_events(self, held: _Held) -> Settlement:
         claim = held.claim
-        queue = deque(claim.events)
         outcomes: list[tuple[JournalledEvent, Outcome]] = []
-        while True:
-            if queue:
-                event = queue.popleft()
-                trace_id, _ = make_trace_ids(event.connection_id, event.event_id)
-                with bound_contextvars(trace_id=trace_id):
-                    outcome = await self._run_event(event, claim)
-                outcomes.append((event, outcome))
-                # What was skipped left no trace, so that it is settled together with whatever comes next.
-                if queue and outcome.state is EventState.SKIPPED and not self._is_stopping:
-                    continue
-            settlement = Settlement(claim=claim, outcomes=tuple(outcomes), release=self._is_stopping)
-            deadline = self._get_deadline()
-            following = await self._settling.submit(settlement)
-            if following is None:
-                raise LeaseLostError(f"Lane {claim.lane_id} belongs to another pod now.")
-            if not following:
-                return
-            held.scope.deadline = max(held.scope.deadline, deadline)
-            outcomes, queue = [], deque(following)
+        for event in held.events:
+            trace_id, _ = make_trace_ids(event.connection_id, event.event_id)
+            with bound_contextvars(trace_id=trace_id):
+                outcome = await self._run_event(event, claim)
+            outcomes.append((event, outcome))
+            # What was skipped left no trace, so that it is settled together with whatever comes next.
+            if outcome.state is not EventState.SKIPPED or self._is_stopping:
+                break
+        return Settlement(claim=claim, outcomes=tuple(outcomes), release=self._is_stopping)
 
-    async def _settle_batch(self, settlements: Sequence[Settlement]) -> Sequence[Sequence[JournalledEvent] | None]:
+    def _settle(self, held: _Held, settlement: Settlement) -> None:
+        """Have outcomes written, and go on with what comes next in the lane. Raises what `GroupCommit.submit` does."""
+        self._settling.submit(settlement).add_done_callback(partial(self._go_on, held, self._get_deadline()))
+
+    def _go_on(self, held: _Held, deadline_s: float, settled: Future[Following]) -> None:
+        error = settled.exception()
+        if isinstance(error, SlackMcpError):
+            self._drop(held, error)
+        elif (following := settled.result()) is None:
+            self._lose(held)
+        elif following:
+            self._prolong(held, deadline_s)
+            held.events = following
+            self._put_to_work(held)
+        else:
+            self._let_go(held)
+
+    def _lose(self, held: _Held) -> None:
+        _log.warning("lane.lost", connection_id=held.claim.connection_id, lane_id=held.claim.lane_id)
+        self._let_go(held)
+
+    def _drop(self, held: _Held, error: SlackMcpError) -> None:
+        """Forget a lane for which nothing was settled: whoever claims it after its lease begins with the same event.
+
+        Given back at once, a lane that cannot be settled would be worked on again and again without a pause.
+        """
+        claim = held.claim
+        _log.warning("lane.dropped", connection_id=claim.connection_id, lane_id=claim.lane_id, code=error.code)
+        self._let_go(held)
+
+    def _let_go(self, held: _Held) -> None:
+        self._held.discard(held)
+        self._call.set()
+
+    async def _settle_batch(self, settlements: Sequence[Settlement]) -> Sequence[Following]:
         return await self._journal.settle(settlements, lease_s=self._limits.lease_s, events_per_lane=EVENTS_PER_LANE)
 
-    async def _hand_back(self, claim: Claim) -> None:
-        try:
-            await self._settling.submit(Settlement(claim=claim, outcomes=(), release=True))
-        except SlackMcpError as error:
-            _log.warning(
-                "lane.not_handed_back", connection_id=claim.connection_id, lane_id=claim.lane_id, code=error.code
-            )
+    async def _hand_back(self) -> None:
+        """Give back the lanes in hand; what is on its way to be written is written before."""
+        claims = [held.claim for held in self._held]
+        released = [self._settling.submit(Settlement(claim=claim, outcomes=(), release=True)) for claim in claims]
+        for claim, settled in zip(claims, released, strict=True):
+            try:
+                await settled
+            except SlackMcpError as error:
+                _log.warning(
+                    "lane.not_handed_back", connection_id=claim.connection_id, lane_id=claim.lane_id, code=error.code
+                )
 
     async def _run_event(self, event: JournalledEvent, claim: Claim) -> Outcome:
         """Return how the work on one event ended; raises LeaseLostError, and the store's errors on the way in."""
