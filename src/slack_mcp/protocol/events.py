@@ -289,8 +289,9 @@ def _read_event_callback(wire: _WireEnvelope) -> EventCallback:
     subtype = _word(event.subtype)
     if event_type in MESSAGE_TYPES and subtype is None:
         _check_message(event)
-    ts, thread_ts = _read_root(event, subtype)
-    user_id, bot_id, app_id, text = _read_said(event, subtype)
+    pane = _find_pane(event)
+    ts, thread_ts = _read_root(event, subtype, pane)
+    user_id, bot_id, app_id, text = _read_said(event, subtype, pane)
     return EventCallback(
         team_id=_read_team_id(wire),
         enterprise_id=_read_enterprise_id(wire),
@@ -299,7 +300,7 @@ def _read_event_callback(wire: _WireEnvelope) -> EventCallback:
         event_type=event_type,
         event_time=wire.event_time if type(wire.event_time) is int else UNDATED,
         subtype=subtype,
-        channel_id=_read_channel_id(event),
+        channel_id=_read_channel_id(event, pane),
         user_id=user_id,
         bot_id=bot_id,
         app_id=app_id,
@@ -311,19 +312,26 @@ def _read_event_callback(wire: _WireEnvelope) -> EventCallback:
         # Anything but a plain no: what keeps words inside the organization must not depend on how Slack spells it.
         is_ext_shared=wire.is_ext_shared_channel not in (None, False),
         user_team_id=_read_user_team_id(event),
-        viewed_channel_id=_read_viewed_channel_id(event),
+        viewed_channel_id=_read_viewed_channel_id(event, pane),
         tab=_word(event.tab),
     )
 
 
 def _check_message(event: _WireEvent) -> None:
     """Raise for a message that has no place; whatever else cannot be read is as good as absent."""
-    for name in ("channel", "ts"):
-        if _word(getattr(event, name)) is None:
-            raise _missing(f"event.{name}")
+    if _word(event.channel) is None:
+        raise _missing("event.channel")
+    if _word(event.ts) is None:
+        raise _missing("event.ts")
 
 
-def _read_root(event: _WireEvent, subtype: str | None) -> tuple[Ts | None, Ts | None]:
+def _find_pane(event: _WireEvent) -> dict[str, Any] | None:
+    """Return what an event of the assistant's pane is about: messages have something else by the same name."""
+    is_pane = event.type in PANE_EVENTS and isinstance(event.assistant_thread, dict)
+    return event.assistant_thread if is_pane else None
+
+
+def _read_root(event: _WireEvent, subtype: str | None, pane: dict[str, Any] | None) -> tuple[Ts | None, Ts | None]:
     """Return (ts, thread_ts) of the message that the event is about."""
     if subtype in EDIT_SUBTYPES:
         for inner in (event.message, event.previous_message):
@@ -332,28 +340,27 @@ def _read_root(event: _WireEvent, subtype: str | None) -> tuple[Ts | None, Ts | 
         return _ts(event.deleted_ts), None
     if event.ts is None and isinstance(event.item, dict):
         return _ts(event.item.get("ts")), None
-    thread = _get_pane(event)
-    if thread is not None:
-        return None, _ts(thread.get("thread_ts"))
+    if pane is not None:
+        return None, _ts(pane.get("thread_ts"))
     return _ts(event.ts), _ts(event.thread_ts)
 
 
-def _read_said(event: _WireEvent, subtype: str | None) -> tuple[UserId | None, str | None, str | None, str]:
+def _read_said(
+    event: _WireEvent, subtype: str | None, pane: dict[str, Any] | None
+) -> tuple[UserId | None, str | None, str | None, str]:
     """Return (user_id, bot_id, app_id, text) of the message that the event is about; an edit names nobody itself."""
     user, bot_id, app_id, text = event.user, event.bot_id, event.app_id, event.text
     if subtype in EDIT_SUBTYPES:
         inner = event.message if isinstance(event.message, dict) else event.previous_message
         if isinstance(inner, dict):
             user, bot_id, app_id, text = (inner.get(name) for name in ("user", "bot_id", "app_id", "text"))
-    thread = _get_pane(event)
-    if thread is not None:
-        user = thread.get("user_id")
+    if pane is not None:
+        user = pane.get("user_id")
     return _user(user), _word(bot_id), _word(app_id), text if isinstance(text, str) else ""
 
 
-def _read_channel_id(event: _WireEvent) -> ChannelId | None:
-    thread = _get_pane(event)
-    in_pane = None if thread is None else thread.get("channel_id")
+def _read_channel_id(event: _WireEvent, pane: dict[str, Any] | None) -> ChannelId | None:
+    in_pane = None if pane is None else pane.get("channel_id")
     for value in (event.channel, event.channel_id, event.item, in_pane):
         found = value
         if isinstance(value, dict):  # channel_created, channel_rename: an object; reaction_added: an item in a channel
@@ -364,22 +371,17 @@ def _read_channel_id(event: _WireEvent) -> ChannelId | None:
     return None
 
 
-def _get_pane(event: _WireEvent) -> dict[str, Any] | None:
-    """Return what an event of the assistant's pane is about: messages have something else by the same name."""
-    is_pane = event.type in PANE_EVENTS and isinstance(event.assistant_thread, dict)
-    return event.assistant_thread if is_pane else None
-
-
-def _read_viewed_channel_id(event: _WireEvent) -> ChannelId | None:
+def _read_viewed_channel_id(event: _WireEvent, pane: dict[str, Any] | None) -> ChannelId | None:
     """Return the channel that the person looks at, in the older pane's words or in the newer ones.
 
     Source of the older: https://docs.slack.dev/reference/events/assistant_thread_context_changed.
     """
-    thread = _get_pane(event)
-    if thread is not None:
-        context = thread.get("context")
+    if pane is not None:
+        context = pane.get("context")
         named = _word(context.get("channel_id")) if isinstance(context, dict) else None
         return None if named is None else ChannelId(named)
+    if event.app_context is None and event.context is None:
+        return None
     return find_viewed_channel(event.app_context) or find_viewed_channel(event.context)
 
 
@@ -409,12 +411,14 @@ def _read_user_team_id(event: _WireEvent) -> TeamId | None:
 
     Source: https://docs.slack.dev/enterprise/developing-for-enterprise-orgs.
     """
-    words = (_word(value) for value in (event.user_team, event.source_team, event.team))
-    return next((TeamId(word) for word in words if word is not None), None)
+    word = _word(event.user_team) or _word(event.source_team) or _word(event.team)
+    return None if word is None else TeamId(word)
 
 
 def _word(value: Any) -> str | None:
     """Return the value when it is short, printable ASCII without blanks."""
+    if value is None:  # most fields of most events are absent
+        return None
     if isinstance(value, str) and 0 < len(value) <= MAX_WORD_CHARS and value.isascii() and value.isprintable():
         return None if " " in value else value
     return None
