@@ -24,8 +24,8 @@ from slack_mcp.store.announcements import announce_change
 from slack_mcp.store.connections import SqlConnectionStore
 from slack_mcp.store.database import Database, open_database
 from slack_mcp.store.health import SqlStoreHealth
-from slack_mcp.store.migrate import load_head_revision
 from slack_mcp.store.open import open_journal
+from slack_mcp.store.revision import load_head_revision
 
 pytestmark = pytest.mark.anyio
 

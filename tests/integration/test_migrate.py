@@ -20,7 +20,8 @@ from slack_mcp.core.errors import (
     StoreUnavailableError,
 )
 from slack_mcp.store.database import open_database
-from slack_mcp.store.migrate import Migrations, MigrationState, load_head_revision, load_revision
+from slack_mcp.store.migrate import Migrations, MigrationState
+from slack_mcp.store.revision import load_head_revision, load_revision
 from slack_mcp.store.schema import metadata
 from slack_mcp.store.url import DatabaseUrl
 from slack_mcp.store.weeks import get_week
@@ -183,6 +184,23 @@ async def test_pods_that_start_together_migrate_once(url: DatabaseUrl) -> None:
             for _ in range(5):
                 pods.start_soon(start)
     assert sorted(applied) == [[], [], [], [], ALL]
+
+
+async def test_a_pod_on_a_database_that_is_up_to_date_starts_without_alembic(tmp_path: Path) -> None:
+    program = """
+import sys, anyio
+from slack_mcp.app import open_pod
+from slack_mcp.settings import Settings
+
+async def start():
+    async with open_pod(Settings.from_env({"DATABASE_URL": sys.argv[1]}, dotenv=None)):
+        print("alembic" in sys.modules)
+
+anyio.run(start)
+"""
+    url = f"sqlite:{tmp_path}/slack.db"
+    said = [(await anyio.run_process([sys.executable, "-c", program, url])).stdout.split()[-1] for _ in range(2)]
+    assert said == [b"True", b"False"]
 
 
 async def test_processes_that_start_together_on_one_file_migrate_once(tmp_path: Path) -> None:

@@ -1,10 +1,10 @@
 """The parts that the service and the commands have in common: database, secrets, connections and the way to Slack."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from slack_mcp.app.triggers import open_subscriptions
 from slack_mcp.connections.save import ConnectionSaver
@@ -27,12 +27,15 @@ from slack_mcp.store.connections import SqlConnectionStore
 from slack_mcp.store.database import Database, open_database
 from slack_mcp.store.explain import SqlExplainer
 from slack_mcp.store.keyfile import get_key_file, load_or_create_key_file
-from slack_mcp.store.migrate import Migrations, load_revision
 from slack_mcp.store.open import open_journal
 from slack_mcp.store.operations import SqlJournalOperations
+from slack_mcp.store.revision import load_revision
 from slack_mcp.store.secret_keeper import SqlSecretKeeper
 from slack_mcp.store.triggers import SqlTriggerStore
 from slack_mcp.triggers.configure import Subscriptions
+
+if TYPE_CHECKING:
+    from slack_mcp.store.migrate import Migrations
 
 COMMAND_LINE: Final = PodId("command-line")
 """Who received what no pod did."""
@@ -54,8 +57,10 @@ class Admin:
     open_subscriptions: Callable[[], AbstractAsyncContextManager[Subscriptions]]
 
 
-def migrations(settings: Settings, *, database: Database | None = None) -> Migrations:
+def migrations(settings: Settings, *, database: Database | None = None) -> "Migrations":
     """Return the schema's history of the configured database."""
+    from slack_mcp.store.migrate import Migrations  # noqa: PLC0415 - `store.revision` says why
+
     return Migrations(
         settings.database,
         database=database,
@@ -102,6 +107,17 @@ def make_saver(settings: Settings, *, store: ConnectionStore, slack: IdentityApi
     return ConnectionSaver(
         store=store, slack=slack, clock=clock, signing_secret_overlap_s=settings.signing_secret_overlap_s
     )
+
+
+async def migrate(settings: Settings, database: Database) -> Sequence[str]:
+    """Apply what the open database lacks and return the names.
+
+    Raises:
+        SchemaOutdatedError: a newer version has migrated it.
+        MigrationFailedError, StoreUnavailableError: it cannot be had.
+    """
+    revision = await load_revision(database)
+    return () if revision["current"] == revision["head"] else await migrations(settings, database=database).up()
 
 
 async def ensure_schema(settings: Settings, database: Database) -> None:

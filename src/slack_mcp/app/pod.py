@@ -3,6 +3,7 @@
 import os
 import secrets
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from slack_mcp.app.agents import make_agents
 from slack_mcp.app.attachments import make_attachments
 from slack_mcp.app.bot import make_bot
 from slack_mcp.app.caches import Caches
-from slack_mcp.app.compose import make_saver, make_sealer, migrations, open_store
+from slack_mcp.app.compose import make_saver, make_sealer, migrate, open_store
 from slack_mcp.app.identity import make_guard
 from slack_mcp.app.interactivity import open_interactivity
 from slack_mcp.app.metrics import open_exporter
@@ -181,6 +182,7 @@ async def open_pod(settings: Settings, *, figures: Path | None = None) -> AsyncI
     pod_id = PodId(f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}")
     sealer = make_sealer(settings)
     values = Values(now_s=clock.now_s)
+    tls = httpx2.create_ssl_context(trust_env=False)  # one for all: each reads the certificates of all authorities
     async with AsyncExitStack() as stack:
         exporter = stack.enter_context(open_exporter(values, pod_id, figures, database=settings.database.dialect))
         tracing = await stack.enter_async_context(open_tracing(settings, pod_id))
@@ -231,13 +233,13 @@ async def open_pod(settings: Settings, *, figures: Path | None = None) -> AsyncI
                 note_call=note_call,
             )
         )
-        mesh = MeshTransport(http=await stack.enter_async_context(_open_http(settings)))
+        mesh = MeshTransport(http=await stack.enter_async_context(_open_http(settings, tls)))
         names = CachedNames(slack=slack, clock=clock)
         caches = Caches(directory=directory, names=names, data_keys=stores.data_keys.cache)
         announcer = SqlNameAnnouncer(database, tell=lambda change: _tell_names(change, caches, valkey))
         agents = make_agents(
             settings,
-            http=await stack.enter_async_context(_open_http(settings)),
+            http=await stack.enter_async_context(_open_http(settings, tls)),
             mesh=mesh,
             refusals=stores.connections,
         )
@@ -246,7 +248,7 @@ async def open_pod(settings: Settings, *, figures: Path | None = None) -> AsyncI
             store=stores.temp_files,
             sealer=sealer,
             slack=slack,
-            http=await stack.enter_async_context(_open_http(settings)),
+            http=await stack.enter_async_context(_open_http(settings, tls)),
             clock=clock,
         )
         surfaces = make_surfaces(
@@ -315,6 +317,7 @@ async def open_pod(settings: Settings, *, figures: Path | None = None) -> AsyncI
                 slack=slack,
                 webs=slack,
                 names=names,
+                tls=tls,
                 clock=clock,
             )
         )
@@ -387,7 +390,7 @@ async def open_pod(settings: Settings, *, figures: Path | None = None) -> AsyncI
                     allowed_urls=settings.mesh_allowed_urls,
                 ),
                 keys=stores.keys,
-                http=await stack.enter_async_context(_open_http(settings)),
+                http=await stack.enter_async_context(_open_http(settings, tls)),
                 clock=clock,
             ),
         )
@@ -490,7 +493,7 @@ async def _open_migrated(settings: Settings) -> AsyncIterator[Database]:
     held = nullcontext() if settings.database.sqlite_path is None else hold_database(settings.database.sqlite_path)
     with held:
         async with open_store(settings) as database:
-            for name in await migrations(settings, database=database).up():
+            for name in await migrate(settings, database):
                 _log.info("migration.applied", migration=name)
             yield database
 
@@ -521,13 +524,13 @@ def _triage(connection: Connection, event: EventCallback) -> str | None:
     return reason
 
 
-def _open_http(settings: Settings) -> httpx2.AsyncClient:
+def _open_http(settings: Settings, tls: ssl.SSLContext) -> httpx2.AsyncClient:
     """Return sockets for one kind of server.
 
     An answer may hold one for its whole length: there is one for each lane, and a few for what is short.
     """
     limits = httpx2.Limits(max_connections=settings.lanes_per_pod + 16, max_keepalive_connections=16)
-    return httpx2.AsyncClient(trust_env=False, limits=limits)
+    return httpx2.AsyncClient(verify=tls, trust_env=False, limits=limits)
 
 
 def _make_work_limits(settings: Settings) -> WorkLimits:

@@ -1,5 +1,6 @@
 """The triggers' parts: who saves them, and who tells the receivers."""
 
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -48,10 +49,11 @@ async def open_triggers(
     slack: SlackApis,
     webs: SlackWebs,
     names: Names,
+    tls: ssl.SSLContext,
     clock: Clock,
 ) -> AsyncIterator[Triggers]:
     """Yield the parts of a pod, and close the sockets to the receivers at the end."""
-    async with open_sender(targets=make_targets(settings), clock=clock) as sender:
+    async with open_sender(targets=make_targets(settings), clock=clock, tls=tls) as sender:
         handler = TriggerHandler(
             triggers=triggers,
             sender=sender,

@@ -1,5 +1,6 @@
 """What the commands need of the rest of the service, as Protocols: tests pass fakes in their place."""
 
+import gc
 import importlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -283,8 +284,17 @@ class Seam:
 
 
 def load_composition() -> Composition:
-    """Return `slack_mcp.app`."""
-    return cast("Composition", importlib.import_module("slack_mcp.app"))
+    """Return `slack_mcp.app`.
+
+    What is imported stays: the garbage collector, which would walk through all of it again and again while it grows,
+    is kept out of it, then and later.
+    """
+    gc.disable()
+    try:
+        return cast("Composition", importlib.import_module("slack_mcp.app"))
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def load_demo() -> Demo:

@@ -11,7 +11,7 @@ from slack_mcp.core.rows import Row, TableShape
 from slack_mcp.store.backup_tables import LEFT_OUT, list_numbered, list_shapes
 from slack_mcp.store.database import Database, translate_errors
 from slack_mcp.store.database_tools import dump_postgresql, dump_sqlite
-from slack_mcp.store.migrate import load_head_revision, load_revision
+from slack_mcp.store.revision import load_head_revision, load_revision
 from slack_mcp.store.schema import backups
 from slack_mcp.store.table_rows import TableRows, open_table_rows
 from slack_mcp.store.url import DatabaseUrl

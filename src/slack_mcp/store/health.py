@@ -8,7 +8,7 @@ from sqlalchemy import text
 from slack_mcp.ports.store import StoreCondition
 from slack_mcp.store.announcements import Listener
 from slack_mcp.store.database import Database
-from slack_mcp.store.migrate import load_head_revision, load_revision
+from slack_mcp.store.revision import load_head_revision, load_revision
 
 _CONDITION: Final = text(
     "SELECT current_setting('transaction_read_only') AS read_only, extract(epoch FROM clock_timestamp()) AS now_s"
@@ -44,7 +44,7 @@ class SqlStoreHealth:
     async def load_schema_revision(self) -> Mapping[str, str | None]:
         """Return {"current": …, "head": …}."""
         if self._head is None:
-            # Read from files, which a probe each second should not do again.
+            # Read from a folder, which a probe each second should not do again.
             self._head = load_head_revision()
         return await load_revision(self._database, head=self._head)
 

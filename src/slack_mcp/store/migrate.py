@@ -5,17 +5,16 @@ failure leaves the database as it was.
 """
 
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import anyio
 import asyncpg
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext, MigrationInfo
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
@@ -28,7 +27,11 @@ from slack_mcp.core.errors import (
     StoreUnavailableError,
 )
 from slack_mcp.store.database import Database, open_database
+from slack_mcp.store.revision import load_current
 from slack_mcp.store.url import DatabaseUrl
+
+if TYPE_CHECKING:
+    from alembic.runtime.migration import MigrationInfo
 
 Work = Callable[[AsyncConnection], Awaitable[None]]
 
@@ -100,7 +103,7 @@ class Migrations:
         current = None
         if path is None or await anyio.Path(path).exists():
             async with self._open() as database, database.reading() as connection:
-                current = await connection.run_sync(_load_current)
+                current = await connection.run_sync(load_current)
         applied = _list_applied(history, current)
         return [
             MigrationState(revision=number, name=name, applied=revision in applied)
@@ -118,7 +121,7 @@ class Migrations:
         config = _make_config(self._versions)
         history = _load_history(config)
         async with self._lock() as connection:
-            current = await connection.run_sync(_load_current)
+            current = await connection.run_sync(load_current)
             pending = history[len(_list_applied(history, current)) :]
             await connection.run_sync(_run, config, lambda: command.upgrade(config, "head"), pending)
         return pending
@@ -137,7 +140,7 @@ class Migrations:
         history = _load_history(config)
         kept = _count_kept(history, to)
         async with self._lock() as connection:
-            applied = _list_applied(history, await connection.run_sync(_load_current))
+            applied = _list_applied(history, await connection.run_sync(load_current))
             undone = applied[kept:][::-1]
             target = history[kept - 1] if kept else BASE
             await connection.run_sync(_run, config, lambda: command.downgrade(config, target), undone)
@@ -180,7 +183,7 @@ class Migrations:
         history = _load_history(config)
         until = history.index(revision) + 1
         async with self._lock() as connection:
-            applied = _list_applied(history, await connection.run_sync(_load_current))
+            applied = _list_applied(history, await connection.run_sync(load_current))
             await check(connection)
             await connection.run_sync(_run, config, lambda: command.downgrade(config, BASE), applied[::-1])
             await connection.run_sync(_run, config, lambda: command.upgrade(config, revision), history[:until])
@@ -244,26 +247,6 @@ class Migrations:
         return StoreUnavailableError(f"Another process has held the database for {self._lock_wait_s:.0f} s.")
 
 
-def load_head_revision() -> str:
-    """Return the id of the newest migration of this version. Reads the migrations' files."""
-    return _load_history(_make_config(None))[-1]
-
-
-async def load_revision(database: Database, *, head: str | None = None) -> Mapping[str, str | None]:
-    """Return {"current": the newest migration that the database has, "head": the newest of this version}.
-
-    Args:
-        database: the open database.
-        head: what `load_head_revision` returned, so that no file is read.
-
-    Raises:
-        StoreUnavailableError: the database cannot be reached.
-    """
-    async with database.reading() as connection:
-        current = await connection.run_sync(_load_current)
-    return {"current": current, "head": head or load_head_revision()}
-
-
 def _make_config(versions: Path | None) -> Config:
     """Return Alembic's configuration."""
     config = Config()
@@ -277,11 +260,6 @@ def _make_config(versions: Path | None) -> Config:
 def _load_history(config: Config) -> Sequence[str]:
     """Return the ids of all migrations, oldest first."""
     return [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()][::-1]
-
-
-def _load_current(connection: Connection) -> str | None:
-    """Return the id of the newest migration that the database has, or None. Creates nothing."""
-    return MigrationContext.configure(connection).get_current_revision()
 
 
 def _list_applied(history: Sequence[str], current: str | None) -> Sequence[str]:

@@ -1,5 +1,6 @@
 """One POST to a trigger's receiver, and what its answer means."""
 
+import ssl
 from collections.abc import AsyncIterator, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Final
@@ -163,12 +164,15 @@ class TriggerSender:
 
 
 @asynccontextmanager
-async def open_sender(*, targets: Targets, clock: Clock, timeout_s: float = TIMEOUT_S) -> AsyncIterator[TriggerSender]:
-    """Yield the sender, and close its sockets at the end."""
+async def open_sender(
+    *, targets: Targets, clock: Clock, timeout_s: float = TIMEOUT_S, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[TriggerSender]:
+    """Yield the sender, and close its sockets at the end; `tls` may be shared with other clients."""
+    tls = tls or httpx2.create_ssl_context(trust_env=False)
     limits = httpx2.Limits(max_connections=MAX_SOCKETS, max_keepalive_connections=0)
     async with (
-        httpx2.AsyncClient(trust_env=False, limits=httpx2.Limits(max_connections=MAX_SOCKETS)) as mesh,
-        httpx2.AsyncClient(trust_env=False, limits=limits) as subscribers,
+        httpx2.AsyncClient(verify=tls, trust_env=False, limits=httpx2.Limits(max_connections=MAX_SOCKETS)) as mesh,
+        httpx2.AsyncClient(verify=tls, trust_env=False, limits=limits) as subscribers,
     ):
         yield TriggerSender(mesh=mesh, subscribers=subscribers, targets=targets, clock=clock, timeout_s=timeout_s)
 
