@@ -25,6 +25,7 @@ def deliver(number: int) -> Delivery:
     return Delivery(
         connection_id=ConnectionId(f"conn_{number % 8}"),
         event_id=EventId(f"Ev{number}"),
+        event_time=1_764_000_000,
         lane=f"C1:{number}",
         event_type="message",
         payload=b"{}",
@@ -40,13 +41,14 @@ async def test_a_backlog_is_not_read_from_end_to_end(postgres_url: str) -> None:
             claims = await journal.claim(POD, max_lanes=MINE, lanes_per_connection=16, lease_s=60, events_per_lane=1)
             lanes, fences = [each.lane_id for each in claims], [each.fence for each in claims]
             events = [event.id for each in claims for event in each.events]
+            times = [event.event_time for each in claims for event in each.events]
             assert (len(lanes), len(events)) == (MINE, MINE)
             said = [[word] * MINE for word in ("done", True, 0, None, None)]
             statements: dict[str, tuple[Any, ...]] = {
                 "CLAIM": ("", MINE, 16, POD, 60_000, 1),
                 "RENEW": (lanes, fences, POD, 60_000),
                 "LOCK": (lanes, fences),
-                "SETTLE": (events, *said, lanes, [True] * MINE, [None] * MINE, [True] * MINE, 1, 60_000),
+                "SETTLE": (events, *said, lanes, [True] * MINE, [None] * MINE, [True] * MINE, 1, 60_000, times),
             }
             async with database.driver() as connection:
                 for name, arguments in statements.items():
