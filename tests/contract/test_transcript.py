@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import anyio
 import pytest
 from sqlalchemy import func, select
 from stepping_clock import SteppingClock
@@ -68,6 +69,30 @@ def store(database: Database) -> Store:
 
 async def test_nothing_is_kept_of_a_thread_in_which_nothing_was_noted(store: Store) -> None:
     assert await store.load() == Thread()
+
+
+async def test_threads_that_are_loaded_at_once_are_told_apart(store: Store) -> None:
+    connections = [ConnectionId(f"conn_{number}") for number in range(6)]
+    found: dict[ConnectionId, tuple[list[str], int]] = {}
+
+    async def note(connection_id: ConnectionId) -> None:
+        await store.transcript.add_message(connection_id, CHANNEL, say(1, f"said to {connection_id}"))
+
+    async def load(connection_id: ConnectionId) -> None:
+        # Of every second one nothing is wanted but the beginning.
+        before = END if connection_id in connections[::2] else ROOT
+        thread = await store.load(connection_id, before_ts=before)
+        found[connection_id] = [each.text for each in thread.messages], thread.generation
+
+    store.clock.time_s = NOW_S + 10
+    await store.turns.reset_thread(connections[4], CHANNEL, ROOT)
+    with anyio.fail_after(30):
+        for work in (note, load):
+            async with anyio.create_task_group() as tasks:
+                for each in connections:
+                    tasks.start_soon(work, each)
+    expected = {each: ([f"said to {each}"] if each in connections[::2] else [], 0) for each in connections}
+    assert found == {**expected, connections[4]: ([], 1)}
 
 
 async def test_messages_come_back_whole_and_in_order(store: Store) -> None:

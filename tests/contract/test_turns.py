@@ -8,8 +8,8 @@ from sqlalchemy import select
 from stepping_clock import SteppingClock
 from store_samples import CHANNEL, ROOT, claim_lane, lose_lane, make_connection, make_turn
 
-from slack_mcp.core.errors import LeaseLostError, SealingError
-from slack_mcp.core.ids import ChannelId, ConnectionId, EventId, Ts
+from slack_mcp.core.errors import LeaseLostError, SealingError, StoreError
+from slack_mcp.core.ids import ChannelId, ConnectionId, EventId, Ts, UserId
 from slack_mcp.core.model import Claim, Turn, TurnState
 from slack_mcp.sealing import KeyRing, Sealer
 from slack_mcp.store.connections import SqlConnectionStore
@@ -117,6 +117,117 @@ async def test_pod_with_a_newer_or_foreign_claim_writes_nothing(store: SqlTurnSt
         with pytest.raises(LeaseLostError):
             await store.save_turn(replace(turn, answer="wrong"), other)
     assert await store.begin_turn(turn) == turn
+
+
+async def claim_many(database: Database, count: int) -> list[Claim]:
+    """Return claims on a lane each of so many connections."""
+    return [await claim_lane(database, f"conn_{number}", event_id=f"Ev{number}") for number in range(count)]
+
+
+async def save_all_at_once(store: SqlTurnStore, saves: list[tuple[Turn, Claim]]) -> list[int]:
+    """Store progress of turns at the same moment, and return the numbers of those that were refused."""
+    lost: list[int] = []
+
+    async def save(number: int, turn: Turn, claim: Claim) -> None:
+        try:
+            await store.save_turn(turn, claim)
+        except LeaseLostError:
+            lost.append(number)
+
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as tasks:
+            for number, (turn, claim) in enumerate(saves):
+                tasks.start_soon(save, number, turn, claim)
+    return lost
+
+
+async def test_of_many_that_write_at_once_only_the_one_that_lost_its_lane_is_refused(
+    store: SqlTurnStore, database: Database
+) -> None:
+    claims = await claim_many(database, 8)
+    begun = [await store.begin_turn(make_turn(connection_id=claim.connection_id)) for claim in claims]
+    await lose_lane(database, claims[3])
+    saved = [replace(turn, state=TurnState.ANSWERED, answer=f"answer {number}") for number, turn in enumerate(begun)]
+    assert await save_all_at_once(store, list(zip(saved, claims, strict=True))) == [3]
+    stand = [await store.begin_turn(turn) for turn in begun]
+    assert stand == [*saved[:3], begun[3], *saved[4:]]
+
+
+async def test_claim_on_another_lane_is_good_for_no_turn_of_its_neighbours(
+    store: SqlTurnStore, database: Database
+) -> None:
+    claims = await claim_many(database, 3)
+    begun = [await store.begin_turn(make_turn(connection_id=claim.connection_id)) for claim in claims]
+    swapped = [(replace(turn, answer="wrong"), claims[(at + 1) % 3]) for at, turn in enumerate(begun)]
+    assert sorted(await save_all_at_once(store, swapped)) == [0, 1, 2]
+    assert [await store.begin_turn(turn) for turn in begun] == begun
+
+
+async def test_writes_of_one_turn_at_the_same_moment_keep_their_order(store: SqlTurnStore, claim: Claim) -> None:
+    turn = await store.begin_turn(make_turn())
+    steps = [replace(turn, answer=f"step {number}") for number in range(20)]
+    assert await save_all_at_once(store, [(step, claim) for step in steps]) == []
+    assert await store.begin_turn(turn) == steps[-1]
+
+
+async def test_new_and_standing_turns_that_begin_at_once_are_told_apart(store: SqlTurnStore) -> None:
+    standing = make_turn(connection_id=ConnectionId("conn_3"), event_id=EventId("EvFIRST"))
+    await store.begin_turn(standing)
+    found: dict[int, Turn] = {}
+
+    async def begin(number: int) -> None:
+        turn = make_turn(connection_id=ConnectionId(f"conn_{number}"), event_id=EventId(f"Ev{number}"))
+        found[number] = await store.begin_turn(turn)
+
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as tasks:
+            for number in range(8):
+                tasks.start_soon(begin, number)
+    expected = {number: f"Ev{number}" for number in range(8)} | {3: "EvFIRST"}
+    assert {number: str(turn.event_id) for number, turn in found.items()} == expected
+    assert [turn.connection_id for _, turn in sorted(found.items())] == [f"conn_{number}" for number in range(8)]
+
+
+@pytest.mark.parametrize("user_id", ["U\ud800", "U\0"])
+async def test_turn_that_no_database_takes_fails_alone(store: SqlTurnStore, user_id: str) -> None:
+    begun: list[int] = []
+    failed: list[int] = []
+
+    async def begin(number: int) -> None:
+        turn = make_turn(connection_id=ConnectionId(f"conn_{number}"))
+        try:
+            await store.begin_turn(replace(turn, user_id=UserId(user_id)) if number == 3 else turn)
+        except StoreError:
+            raise  # as if the database were gone, for which all of them would be tried again
+        except Exception:  # noqa: BLE001 - each driver has its own
+            failed.append(number)
+        else:
+            begun.append(number)
+
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as tasks:
+            for number in range(8):
+                tasks.start_soon(begin, number)
+    assert set(range(8)) - {3} <= set(begun)
+    assert set(failed) <= {3}  # SQLite takes a zero
+
+
+async def test_turns_that_are_looked_for_at_once_are_told_apart(store: SqlTurnStore) -> None:
+    await store.begin_turn(make_turn(connection_id=ConnectionId("conn_3")))
+    found: dict[int, tuple[bool, bool]] = {}
+
+    async def look(number: int) -> None:
+        connection_id, turn = ConnectionId(f"conn_{number}"), make_turn()
+        found[number] = (
+            await store.has_turn(connection_id, turn.channel_id, turn.message_ts),
+            await store.has_turn_in_thread(connection_id, turn.channel_id, turn.thread_ts),
+        )
+
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as tasks:
+            for number in range(8):
+                tasks.start_soon(look, number)
+    assert found == {number: (number == 3, number == 3) for number in range(8)}
 
 
 async def test_write_waits_for_a_take_over_that_is_under_way_and_is_then_refused(

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Row, delete, select, tuple_, update
+from sqlalchemy import delete, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from slack_mcp.core.clock import Clock
@@ -13,11 +13,11 @@ from slack_mcp.ports.transcript import Thread, ThreadAnswer, ThreadMessage
 from slack_mcp.sealing import ConnectionSealer, Sealer
 from slack_mcp.store.data_keys import get_data_keys
 from slack_mcp.store.database import Database
-from slack_mcp.store.schema import messages, threads, turns
+from slack_mcp.store.schema import messages, threads
+from slack_mcp.store.transcript_rounds import TranscriptRounds, Wanted, render_ts
 from slack_mcp.store.turns import is_thread, pass_over_destroyed, read_parts
 
 _MS: Final = 1000
-_US: Final = 1_000_000
 _CONTENT: Final = "message_content"
 _SUMMARY: Final = "thread_summary"
 _MESSAGE_KEY: Final = (messages.c.connection_id, messages.c.channel_id, messages.c.message_ts)
@@ -38,12 +38,13 @@ class SqlTranscript:
     def __init__(self, database: Database, sealer: Sealer, *, clock: Clock) -> None:
         self._database = database
         self._keys = get_data_keys(database, sealer)
+        self._rounds = TranscriptRounds(database)
         self._clock = clock
 
     async def add_message(self, connection_id: ConnectionId, channel_id: ChannelId, message: ThreadMessage) -> None:
         """Insert the message, unless there is one with its ts."""
-        async with self._database.transaction() as database:
-            await self._insert(database, connection_id, channel_id, [message])
+        sealer = await self._keys.of(connection_id)
+        await self._rounds.add(_render_message(sealer, connection_id, channel_id, message, self._now_ms()))
 
     async def replace_text(self, connection_id: ConnectionId, channel_id: ChannelId, message_ts: Ts, text: str) -> bool:
         """Change what a message says, and forget a summary that tells of it; False when it is not kept."""
@@ -71,46 +72,17 @@ class SqlTranscript:
         self, connection_id: ConnectionId, channel_id: ChannelId, thread_ts: Ts, *, before_ts: Ts, limit: int
     ) -> Thread:
         """Return what was said in the thread before a message, since the thread was last reset."""
-        async with self._database.reading() as database:
-            state = (
-                await database.execute(select(threads).where(*is_thread(connection_id, channel_id, thread_ts)))
-            ).first()
-            reset_at_ms = 0 if state is None else state.reset_at_ms
-            said = await database.execute(
-                select(messages)
-                .where(
-                    messages.c.connection_id == connection_id,
-                    messages.c.channel_id == channel_id,
-                    messages.c.thread_ts == thread_ts,
-                    messages.c.message_ts < before_ts,
-                    # Said before the reset, and noted after it.
-                    messages.c.message_ts > _render_ts(reset_at_ms),
-                )
-                .order_by(messages.c.message_ts.desc())
-                .limit(limit)
-            )
-            answered = await database.execute(
-                select(turns)
-                .where(
-                    turns.c.connection_id == connection_id,
-                    turns.c.channel_id == channel_id,
-                    turns.c.thread_ts == thread_ts,
-                    turns.c.message_ts < before_ts,
-                    turns.c.created_at_ms > reset_at_ms,
-                )
-                .order_by(turns.c.message_ts.desc())
-                .limit(limit)
-            )
-        spoken, answers = said.mappings().all(), answered.mappings().all()
+        wanted = Wanted(connection_id, channel_id, thread_ts, before_ts, limit)
+        state, spoken, answers = await self._rounds.load(wanted)
         sealer = await self._keys.of(
             connection_id,
-            None if state is None else state.summary,
+            None if state is None else state["summary"],
             *(row["content"] for row in spoken),
             *(row[name] for row in answers for name in ("question", "answer")),
         )
         return Thread(
-            messages=tuple(pass_over_destroyed(_read_message, sealer, spoken))[::-1],
-            answers=tuple(pass_over_destroyed(_read_answer, sealer, answers))[::-1],
+            messages=tuple(pass_over_destroyed(_read_message, sealer, spoken)),
+            answers=tuple(pass_over_destroyed(_read_answer, sealer, answers)),
             **_read_state(sealer, state),
         )
 
@@ -137,7 +109,7 @@ class SqlTranscript:
             .returning(threads.c.reset_at_ms)
         )
         async with self._database.transaction() as database:
-            reset_ts = _render_ts((await database.execute(statement)).scalar_one())
+            reset_ts = render_ts((await database.execute(statement)).scalar_one())
             since = [each for each in messages if each.message_ts > reset_ts]
             if since:
                 await self._insert(database, connection_id, channel_id, since)
@@ -218,24 +190,28 @@ class SqlTranscript:
     ) -> None:
         now_ms = self._now_ms()
         sealer = await self._keys.of(connection_id, session=database)
-        rows = [
-            {
-                "connection_id": connection_id,
-                "channel_id": channel_id,
-                "message_ts": each.message_ts,
-                "thread_ts": each.thread_ts,
-                "user_id": each.user_id,
-                "bot_id": each.bot_id,
-                "content": _seal(sealer, _Content(text=each.text, name=each.name, is_own=each.is_own)),
-                "created_at_ms": now_ms,
-            }
-            for each in said
-        ]
+        rows = [_render_message(sealer, connection_id, channel_id, each, now_ms) for each in said]
         statement = self._database.insert(messages).on_conflict_do_nothing(index_elements=list(messages.primary_key))
         await database.execute(statement, rows)
 
     def _now_ms(self) -> int:
         return int(self._clock.now_s() * _MS)
+
+
+def _render_message(
+    sealer: ConnectionSealer, connection_id: ConnectionId, channel_id: ChannelId, message: ThreadMessage, now_ms: int
+) -> dict[str, Any]:
+    """Return a message's row."""
+    return {
+        "connection_id": connection_id,
+        "channel_id": channel_id,
+        "message_ts": message.message_ts,
+        "thread_ts": message.thread_ts,
+        "user_id": message.user_id,
+        "bot_id": message.bot_id,
+        "content": _seal(sealer, _Content(text=message.text, name=message.name, is_own=message.is_own)),
+        "created_at_ms": now_ms,
+    }
 
 
 def _seal(sealer: ConnectionSealer, content: _Content) -> str:
@@ -272,22 +248,17 @@ def _read_answer(sealer: ConnectionSealer, row: Mapping[Any, Any]) -> ThreadAnsw
     )
 
 
-def _read_state(sealer: ConnectionSealer, row: Row[Any] | None) -> dict[str, Any]:
+def _read_state(sealer: ConnectionSealer, row: Mapping[Any, Any] | None) -> dict[str, Any]:
     if row is None:
         return {}
+    summary = row["summary"]
     return {
-        "generation": row.generation,
-        "is_filled": row.filled_at_ms is not None,
-        "summary": None if row.summary is None else sealer.open(_SUMMARY, row.summary),
-        "summarized_until_ts": row.summarized_until_ts,
-        "viewed_channel_id": row.viewed_channel_id,
+        "generation": row["generation"],
+        "is_filled": row["filled_at_ms"] is not None,
+        "summary": None if summary is None else sealer.open(_SUMMARY, summary),
+        "summarized_until_ts": row["summarized_until_ts"],
+        "viewed_channel_id": row["viewed_channel_id"],
     }
-
-
-def _render_ts(at_ms: int) -> str:
-    """Return unix milliseconds as Slack writes them: text order is time order, since the length is always the same."""
-    seconds, ms = divmod(at_ms, _MS)
-    return f"{seconds:010d}.{ms * (_US // _MS):06d}"
 
 
 def _is_message(connection_id: ConnectionId, channel_id: ChannelId, message_ts: Ts) -> tuple[Any, ...]:

@@ -30,6 +30,7 @@ from slack_mcp.sealing import ConnectionSealer, Sealer
 from slack_mcp.store.data_keys import get_data_keys
 from slack_mcp.store.database import Database
 from slack_mcp.store.schema import lanes, messages, threads, turns
+from slack_mcp.store.turn_rounds import TurnKey, TurnRounds
 
 Result = TypeVar("Result")
 
@@ -43,32 +44,27 @@ class SqlTurnStore:
     def __init__(self, database: Database, sealer: Sealer, *, clock: Clock) -> None:
         self._database = database
         self._keys = get_data_keys(database, sealer)
+        self._rounds = TurnRounds(database)
         self._clock = clock
 
     async def begin_turn(self, turn: Turn) -> Turn:
         """Insert the turn unless the message has one already; returns the one that stands."""
         now_ms = self._now_ms()
         sealer = await self._keys.of(turn.connection_id)
-        # One statement: the update that changes nothing is what returns the row that stands already.
-        statement = (
-            self._database.insert(turns)
-            .values(
-                connection_id=turn.connection_id,
-                channel_id=turn.channel_id,
-                message_ts=turn.message_ts,
-                thread_ts=turn.thread_ts,
-                event_id=turn.event_id,
-                user_id=turn.user_id,
-                question=sealer.seal("question", turn.question),
-                created_at_ms=now_ms,
+        standing = await self._rounds.begin(
+            {
+                "connection_id": turn.connection_id,
+                "channel_id": turn.channel_id,
+                "message_ts": turn.message_ts,
+                "thread_ts": turn.thread_ts,
+                "event_id": turn.event_id,
+                "user_id": turn.user_id,
+                "question": sealer.seal("question", turn.question),
+                "created_at_ms": now_ms,
                 **_render_progress(sealer, turn, now_ms),
-            )
-            .on_conflict_do_update(index_elements=list(turns.primary_key), set_={"event_id": turns.c.event_id})
-            .returning(turns)
+            }
         )
-        async with self._database.transaction() as database:
-            row = (await database.execute(statement)).mappings().one()
-        return await self._open(row)
+        return turn if standing is None else await self._open(standing)
 
     async def load_turn(self, connection_id: ConnectionId, channel_id: ChannelId, message_ts: Ts) -> Turn | None:
         """Return the message's turn, None when it has none."""
@@ -89,28 +85,8 @@ class SqlTurnStore:
     async def save_turn(self, turn: Turn, claim: Claim) -> None:
         """Store how far the turn has come: everything but what was asked; raises LeaseLostError."""
         sealer = await self._keys.of(turn.connection_id)
-        # The lane's row is locked with the same statement: nobody can take it over between the look and the write.
-        held = (
-            select(lanes.c.lane_id)
-            .where(
-                lanes.c.lane_id == claim.lane_id,
-                lanes.c.connection_id == turn.connection_id,
-                lanes.c.fence == claim.fence,
-                lanes.c.holder.is_not(None),
-            )
-            .with_for_update(read=True)
-            .cte("held")
-        )
-        statement = (
-            update(turns)
-            .where(*_is_turn(turn.connection_id, turn.channel_id, turn.message_ts), exists(select(held.c.lane_id)))
-            .values(**_render_progress(sealer, turn, self._now_ms()))
-            # SQLite's driver counts no rows of a statement that begins with WITH.
-            .returning(turns.c.message_ts)
-        )
-        async with self._database.transaction() as database:
-            is_written = (await database.execute(statement)).first() is not None
-        if not is_written:
+        key = TurnKey(turn.connection_id, turn.channel_id, turn.message_ts)
+        if not await self._rounds.save(key, _render_progress(sealer, turn, self._now_ms()), claim):
             raise LeaseLostError(f"Lane {claim.lane_id} belongs to another pod now, or its connection was removed.")
 
     async def is_stop_requested(self, connection_id: ConnectionId, channel_id: ChannelId, message_ts: Ts) -> bool:
@@ -142,11 +118,11 @@ class SqlTurnStore:
 
     async def has_turn(self, connection_id: ConnectionId, channel_id: ChannelId, message_ts: Ts) -> bool:
         """Tell whether a turn was begun for the message."""
-        return await self._has(*_is_turn(connection_id, channel_id, message_ts))
+        return await self._rounds.has(TurnKey(connection_id, channel_id, message_ts))
 
     async def has_turn_in_thread(self, connection_id: ConnectionId, channel_id: ChannelId, thread_ts: Ts) -> bool:
         """Tell whether the bot takes part in this thread."""
-        return await self._has(*_is_in_thread(connection_id, channel_id, thread_ts))
+        return await self._rounds.has_in_thread(TurnKey(connection_id, channel_id, thread_ts))
 
     async def has_notice_in_thread(
         self, connection_id: ConnectionId, channel_id: ChannelId, thread_ts: Ts, notice: str
@@ -323,7 +299,7 @@ def _open(sealer: ConnectionSealer, row: Mapping[Any, Any]) -> Turn:
         notice=row["notice"],
         parts=tuple(ts for ts, _ in parts),
         digests=tuple(digest for _, digest in parts),
-        is_settled=row["settled"],
+        is_settled=bool(row["settled"]),
         opening=None if opening is None else sealer.open("opening", opening),
         trace=tuple(json.loads(row["trace"] or "[]")),
         is_stop_requested=row["stop_requested_at_ms"] is not None,
