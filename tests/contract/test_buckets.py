@@ -169,6 +169,24 @@ async def test_however_many_take_at_once_there_is_no_more_than_there_was(place: 
     assert [round(each.left) for each in await pods[0].lease([ask("a", wanted=0), ask("b", wanted=0)])] == [0, 0]
 
 
+async def test_who_takes_of_many_buckets_at_once_gets_of_his_own(place: Place) -> None:
+    buckets = place.pods[0]
+    waits_s: dict[tuple[str, int], list[float]] = {}
+
+    async def take(connection_id: ConnectionId, number: int) -> None:
+        wait_s = await buckets.take(connection_id, f"b{number}", capacity=number + 1, per_s=SLOW)
+        waits_s.setdefault((connection_id, number), []).append(wait_s)
+
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            for _ in range(5):
+                for number in range(4):
+                    for connection_id in (ONE, OTHER):
+                        tasks.start_soon(take, connection_id, number)
+    given = {key: each.count(0.0) for key, each in waits_s.items()}
+    assert given == {(connection_id, number): number + 1 for connection_id in (ONE, OTHER) for number in range(4)}
+
+
 async def test_of_two_who_wait_for_the_same_bucket_the_second_sees_what_the_first_took(
     database: Database, other_database: Database
 ) -> None:

@@ -14,6 +14,7 @@ from slack_mcp.core.ids import ConnectionId
 from slack_mcp.ports.announcements import BUDGET_CHANNEL, render_block
 from slack_mcp.ports.budget import BucketBlock, Lease, LeaseRequest
 from slack_mcp.store.database import Database
+from slack_mcp.store.rounds import Rounds
 
 _MS: Final = 1000
 # A row may be deleted between its making and its use, but hardly twice.
@@ -125,13 +126,17 @@ class SqlBuckets:
     def __init__(self, database: Database, *, clock: Clock) -> None:
         self._database = database
         self._clock = clock
+        # `_LEASE` knows a bucket once.
+        self._takes: Rounds[LeaseRequest, Lease] = Rounds(
+            self.lease, get_key=lambda each: (each.connection_id, each.bucket)
+        )
 
     async def take(
         self, connection_id: ConnectionId, bucket: str, *, capacity: float, per_s: float, cost: float = 1.0
     ) -> float:
         """Take `cost` tokens and return 0.0, or take nothing and return the seconds until there are that many."""
         request = LeaseRequest(connection_id=connection_id, bucket=bucket, capacity=capacity, per_s=per_s, wanted=1)
-        lease = (await self._lease([request], unit=cost))[0]
+        lease = (await self._lease([request], unit=cost))[0] if cost != 1 else await self._takes.join(request)
         if lease.granted:
             return 0.0
         # Whoever waits that long and no longer should not come a rounding too early.
