@@ -5,7 +5,7 @@ it is another than the one that is remembered: what another pod has just sealed 
 """
 
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Select, delete, exists, or_, select
@@ -17,6 +17,7 @@ from slack_mcp.core.errors import SealingError
 from slack_mcp.core.ids import ConnectionId
 from slack_mcp.sealing import ConnectionSealer, Sealer, find_data_key_id
 from slack_mcp.store.database import Database
+from slack_mcp.store.rounds import Rounds
 from slack_mcp.store.schema import connections, data_keys
 
 DEFAULT_TTL_S: Final = 1.0
@@ -73,6 +74,8 @@ class DataKeys:
         self._database = database
         self._sealer = sealer
         self.cache = cache
+        # What is remembered of a connection becomes too old for all of its turns at the same moment.
+        self._loads: Rounds[ConnectionId, ConnectionSealer] = Rounds(self._load_all)
 
     async def of(
         self, connection_id: ConnectionId, *stored: Stored, session: AsyncConnection | None = None
@@ -88,7 +91,11 @@ class DataKeys:
             StoreUnavailableError: the database.
         """
         remembered = self._find(connection_id, stored)
-        return remembered or (await self.load([connection_id], session))[connection_id]
+        if remembered is not None:
+            return remembered
+        if session is None:
+            return await self._loads.join(connection_id)
+        return (await self.load([connection_id], session))[connection_id]
 
     async def of_all(
         self, connection_ids: Iterable[ConnectionId], stored: Iterable[tuple[ConnectionId, Stored]] = ()
@@ -158,6 +165,10 @@ class DataKeys:
             return found
         held = None if found.data_key is None else found.data_key.key_id
         return found if wanted == {held} else None
+
+    async def _load_all(self, connection_ids: Sequence[ConnectionId]) -> Sequence[ConnectionSealer]:
+        loaded = await self.load(frozenset(connection_ids), None)
+        return [loaded[connection_id] for connection_id in connection_ids]
 
     async def load(
         self, connection_ids: Collection[ConnectionId], session: AsyncConnection | None
