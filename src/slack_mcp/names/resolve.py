@@ -233,6 +233,13 @@ class CachedNames:
         # Taken now: what is dropped while others are looked up is no reason to leave a name out.
         found = {each: self._kept.get(connection.connection_id, kind, each) for each in wanted}
         unknown = self._get_unknown(connection, kind, wanted)[:MAX_LOOKUPS]
+        if unknown:
+            found |= await self._fetch_all(connection, kind, unknown)
+        return {of_id: known.shown for of_id, known in found.items() if known is not None and known.shown}
+
+    async def _fetch_all(self, connection: Connection, kind: NameKind, ids: Sequence[str]) -> Mapping[str, Known]:
+        """Return what Slack says of the ids, asked about one by one; after an error nothing more is asked."""
+        found: dict[str, Known] = {}
         limiter = anyio.CapacityLimiter(LOOKUPS_AT_ONCE)
 
         async with anyio.create_task_group() as tasks:
@@ -249,9 +256,9 @@ class CachedNames:
                 if known is not None:
                     found[of_id] = known
 
-            for of_id in unknown:
+            for of_id in ids:
                 tasks.start_soon(look_up, of_id)
-        return {of_id: known.shown for of_id, known in found.items() if known is not None and known.shown}
+        return found
 
     def _get_unknown(self, connection: Connection, kind: NameKind, wanted: Collection[str]) -> Sequence[str]:
         connection_id = connection.connection_id
