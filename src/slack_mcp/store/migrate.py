@@ -27,7 +27,7 @@ from slack_mcp.core.errors import (
     StoreUnavailableError,
 )
 from slack_mcp.store.database import Database, open_database
-from slack_mcp.store.revision import load_current
+from slack_mcp.store.revision import LOCK_KEY, load_current
 from slack_mcp.store.url import DatabaseUrl
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ Work = Callable[[AsyncConnection], Awaitable[None]]
 
 SCRIPTS: Final = "slack_mcp.store:migrations"  # a package and a folder in it: Alembic finds it wherever it is installed
 BASE: Final = "base"
-LOCK_KEY: Final = int.from_bytes(b"slackmcp")
 # How long a change of a table waits for those who use it: everybody else waits behind it meanwhile.
 TABLE_LOCK_WAIT_S: Final = 30
 SQLITE_PAUSE_S: Final = 0.05

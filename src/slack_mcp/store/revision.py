@@ -12,6 +12,8 @@ from sqlalchemy import Connection, inspect, text
 
 from slack_mcp.store.database import Database
 
+# Of whoever changes tables.
+LOCK_KEY: Final = int.from_bytes(b"slackmcp")
 VERSIONS: Final = "migrations/versions"
 # Alembic's own: https://alembic.sqlalchemy.org/en/latest/api/runtime.html#alembic.runtime.migration.MigrationContext
 _TABLE: Final = "alembic_version"

@@ -19,7 +19,7 @@ import structlog
 
 from slack_mcp.protocol.events import MAX_EVENT_AGE_S
 from slack_mcp.store.journal import MS
-from slack_mcp.store.migrate import LOCK_KEY
+from slack_mcp.store.revision import LOCK_KEY
 
 DAY_S: Final = 86_400
 WEEK_S: Final = 7 * DAY_S
