@@ -5,6 +5,7 @@ import sqlite3
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -221,6 +222,27 @@ async def test_cancelled_statement_is_rolled_back_and_its_locks_are_free(
             await connection.execute(text("SELECT pg_sleep(60)"))
         await wait_until(admin, url, "count(*) FILTER (WHERE wait_event = 'PgSleep' OR state LIKE 'idle in%') = 0")
         assert await count_things(database) == 0
+
+
+@pytest.mark.parametrize("way", ["transaction", "reading", "driver"])
+async def test_no_connection_is_lost_to_the_pool_wherever_somebody_is_cancelled(url: DatabaseUrl, way: str) -> None:
+    async def work() -> None:
+        async with enter(database, way) as connection:
+            await connection.execute(say("SELECT 1", way))
+
+    async with open_database(url) as database:
+        await database.ping()
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always", exc.SAWarning)  # what the pool says of a connection that was dropped
+            for steps in range(60):
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(work)
+                    for _ in range(steps):
+                        await anyio.lowlevel.checkpoint()
+                    tasks.cancel_scope.cancel()
+                await database.ping()
+        assert [str(each.message) for each in said] == []
+        assert database.get_pool_stats().in_use == 0
 
 
 class Brake:

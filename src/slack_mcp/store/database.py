@@ -78,7 +78,9 @@ class Database:
         self._kept: tuple[AsyncConnection, Any] | None = None
         self._waits = 0
         self._waited_s = 0.0
-        self._reader = engine.execution_options(isolation_level="AUTOCOMMIT")
+        # On SQLite all connections are like that: to change one takes a hop to its thread, and whoever is cancelled in
+        # the middle of it would leave it lost to the pool.
+        self._reader = engine if url.dialect == "sqlite" else engine.execution_options(isolation_level="AUTOCOMMIT")
         self._url = url
         self._shared: dict[object, Any] = {}
         # SQLite has one writer; waiting in line here is fair, waiting inside SQLite is not.
@@ -335,13 +337,12 @@ def _run_in_transaction(connection: sqlite3.Connection, work: Callable[[sqlite3.
 def _create_sqlite_engine(url: DatabaseUrl) -> AsyncEngine:
     """Return an engine whose connections are set up for a journal that survives a power cut."""
     if url.sqlite_path is None:
-        engine = create_async_engine(url.sqlalchemy_url, poolclass=StaticPool, hide_parameters=True)
+        pool: dict[str, Any] = {"poolclass": StaticPool}
     else:
         with translate_errors():
             url.sqlite_path.parent.mkdir(parents=True, exist_ok=True)
-        engine = create_async_engine(
-            url.sqlalchemy_url, pool_size=SQLITE_POOL_SIZE, max_overflow=0, hide_parameters=True
-        )
+        pool = {"pool_size": SQLITE_POOL_SIZE, "max_overflow": 0}
+    engine = create_async_engine(url.sqlalchemy_url, isolation_level="AUTOCOMMIT", hide_parameters=True, **pool)
     event.listen(engine.sync_engine, "connect", _set_pragmas)
     return engine
 
