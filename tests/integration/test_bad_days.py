@@ -185,6 +185,11 @@ async def test_an_answer_that_comes_too_late_for_an_edit_is_posted_once(tmp_path
 # The agent
 
 
+def get_turn_timeout(code: str) -> str:
+    """Return a short one only where it has to pass: on a busy machine an answer takes its time."""
+    return "1" if code == "agent_timeout" else "30"
+
+
 @pytest.mark.parametrize(
     ("script", "code"),
     [
@@ -203,14 +208,15 @@ async def test_an_answer_that_comes_too_late_for_an_edit_is_posted_once(tmp_path
     ],
 )
 async def test_an_agent_that_fails_once_is_asked_again(tmp_path: Path, script: str, code: str) -> None:
-    async with run_pod(tmp_path, SLACK_MCP_TURN_TIMEOUT_S="0.5") as pod:
+    async with run_pod(tmp_path, SLACK_MCP_TURN_TIMEOUT_S=get_turn_timeout(code)) as pod:
         pod.model.scripts.append(script)
         root = pod.ask()
         await pod.close_thread(root)
     assert pod.list_answers(root) == [[THINKING, ANSWER]]
-    (line,) = pod.log.select("event.failed")
+    line, *others = pod.log.select("event.failed")
     assert (line["code"], line["state"], line["attempts"]) == (code, "waiting", int(code != "agent_rate_limited"))
-    assert len(pod.model.requests) == 3
+    assert {other["code"] for other in others} <= {"agent_timeout"} & {code}
+    assert len(pod.model.requests) == 3 + len(others)
 
 
 @pytest.mark.parametrize(
@@ -232,7 +238,7 @@ async def test_an_agent_that_goes_on_failing_is_apologized_for_once(
 ) -> None:
     asked = 1 if code == "agent_refused" else ATTEMPTS
     connection_settings = replace(NOT_STREAMED, language=language)
-    async with run_pod(tmp_path, settings=connection_settings, SLACK_MCP_TURN_TIMEOUT_S="0.3") as pod:
+    async with run_pod(tmp_path, settings=connection_settings, SLACK_MCP_TURN_TIMEOUT_S=get_turn_timeout(code)) as pod:
         root = pod.ask(f"[[{script}]] {SAID}")
         await pod.wait_for_line("event.failed", state="dead")
         await pod.close_thread(root)

@@ -5,7 +5,7 @@ token of a Kubernetes service account, or the machine's role.
 https://developmentseed.org/obstore/latest/api/store/aws/
 """
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -106,7 +106,7 @@ class BucketTarget:
         with _translate(self._url):
             return bytes(await obstore.get_range_async(self._store, _check(name), start=start, end=end))
 
-    async def read(self, name: str) -> AsyncIterator[bytes]:
+    async def read(self, name: str) -> AsyncGenerator[bytes, None]:
         """Yield the bytes of an object."""
         import obstore  # noqa: PLC0415
 

@@ -1,6 +1,7 @@
 """Reads backups: what there is, and whether one is whole."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,7 +78,7 @@ async def read_records(
     ring: KeyRing | None,
     on_manifest: Callable[[BackupHead, BackupManifest], None],
     on_bytes: Callable[[int], None] = lambda _count: None,
-) -> AsyncIterator[tuple[RecordKind, bytes]]:
+) -> AsyncGenerator[tuple[RecordKind, bytes], None]:
     """Yield a backup's records, each checked before it is handed on.
 
     Args:
@@ -96,20 +97,21 @@ async def read_records(
     reader: ContainerReader | None = None
     head: BackupHead | None = None
     count = 0
-    async for chunk in target.read(name):
-        count += len(chunk)
-        on_bytes(count)
-        data = chunk
-        if reader is None:
-            held += chunk
-            found = split_head(held)
-            if found is None:
-                continue
-            head, raw_head, start = found
-            reader = ContainerReader(raw_head, find_backup_key(ring, head))
-            data, held = held[start:], b""
-        for record in reader.feed(data):
-            yield record
+    async with aclosing(target.read(name)) as chunks:
+        async for chunk in chunks:
+            count += len(chunk)
+            on_bytes(count)
+            data = chunk
+            if reader is None:
+                held += chunk
+                found = split_head(held)
+                if found is None:
+                    continue
+                head, raw_head, start = found
+                reader = ContainerReader(raw_head, find_backup_key(ring, head))
+                data, held = held[start:], b""
+            for record in reader.feed(data):
+                yield record
     if reader is None or head is None:
         raise BackupDamagedError("The file ends before its end.")
     on_manifest(head, reader.finish())
@@ -158,14 +160,17 @@ async def verify_backup(
     """
     tables = TableReader()
     found: list[tuple[BackupHead, BackupManifest]] = []
-    async for kind, payload in read_records(
-        target,
-        backup.name,
-        ring=ring,
-        on_manifest=lambda head, manifest: found.append((head, manifest)),
-        on_bytes=lambda count: progress("verify", count, backup.size),
-    ):
-        tables.read(kind, payload)
+    async with aclosing(
+        read_records(
+            target,
+            backup.name,
+            ring=ring,
+            on_manifest=lambda head, manifest: found.append((head, manifest)),
+            on_bytes=lambda count: progress("verify", count, backup.size),
+        )
+    ) as records:
+        async for kind, payload in records:
+            tables.read(kind, payload)
     ((head, manifest),) = found
     if head.format is BackupFormat.PORTABLE:
         check_tables(tables.summarize(), manifest)

@@ -1,6 +1,7 @@
 """Loads a backup into a database: read, checked, loaded and read back before anything is committed."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,18 +54,20 @@ class BackupRestore:
         if head.format is BackupFormat.PORTABLE:
             await self.database.restore_rows(head.revision, self._load, force=force)
         else:
-            await self.database.restore_dump(
-                head.revision, self._read_dump(), dialect=head.dialect, check=self._check_dump, force=force
-            )
+            async with aclosing(self._read_dump()) as pieces:
+                await self.database.restore_dump(
+                    head.revision, pieces, dialect=head.dialect, check=self._check_dump, force=force
+                )
         return self._get_manifest()
 
     async def _load(self, loader: TableLoader) -> Mapping[str, int]:
         """Fill the tables, then read them back."""
         tables = TableReader()
-        async for kind, payload in self._read_records():
-            rows = tables.read(kind, payload)
-            if rows:
-                await loader.load_rows(tables.shapes[-1], [msgspec.msgpack.decode(row) for row in rows])
+        async with aclosing(self._read_records()) as records:
+            async for kind, payload in records:
+                rows = tables.read(kind, payload)
+                if rows:
+                    await loader.load_rows(tables.shapes[-1], [msgspec.msgpack.decode(row) for row in rows])
         manifest = self._get_manifest()
         check_tables(tables.summarize(), manifest)
         await self._read_back(loader, tables.shapes)
@@ -82,12 +85,13 @@ class BackupRestore:
         self.progress("read back", len(shapes), len(shapes))
         check_tables(found, self._get_manifest())
 
-    async def _read_dump(self) -> AsyncIterator[bytes]:
-        async for kind, payload in self._read_records():
-            if kind is RecordKind.DUMP:
-                yield payload
+    async def _read_dump(self) -> AsyncGenerator[bytes, None]:
+        async with aclosing(self._read_records()) as records:
+            async for kind, payload in records:
+                if kind is RecordKind.DUMP:
+                    yield payload
 
-    def _read_records(self) -> AsyncIterator[tuple[RecordKind, Any]]:
+    def _read_records(self) -> AsyncGenerator[tuple[RecordKind, Any], None]:
         return read_records(
             self.target,
             self.backup.name,

@@ -1,6 +1,6 @@
 """What backups need of a database and of the place where they lie."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
@@ -153,8 +153,8 @@ class BackupTarget(Protocol):
         """Return the bytes from `start` to before `end`; raises InvalidInputError when there is no such file."""
         ...
 
-    def read(self, name: str) -> AsyncIterator[bytes]:
-        """Yield the bytes of a file; raises InvalidInputError when there is no such file."""
+    def read(self, name: str) -> AsyncGenerator[bytes, None]:
+        """Yield the bytes of a file, closed with the generator; raises InvalidInputError when there is no such file."""
         ...
 
     async def delete(self, name: str) -> None:
