@@ -66,7 +66,9 @@ class World:
             return await read_status(stream)
 
     async def check_health(self) -> None:
-        for path in ("/readyz", "/health", "/livez"):
+        while (await self.http.get(f"{self.pod.url}/readyz")).status_code != 200:
+            await anyio.lowlevel.checkpoint()
+        for path in ("/health", "/livez"):
             answer = await self.http.get(self.pod.url + path)
             assert answer.status_code == 200, (path, answer.text)
 

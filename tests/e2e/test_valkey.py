@@ -53,8 +53,10 @@ async def open_world(
 
 
 async def wait_for_valkey(http: httpx2.AsyncClient, fleet: Fleet, *, is_connected: bool) -> None:
-    """Return when each pod says so in /health. It is ready all the time."""
+    """Return when each pod says so in /health. Once it is ready, it is so all the time."""
     for pod in fleet.pods:
+        while is_connected and (await http.get(f"{pod.url}/readyz")).status_code != 200:
+            await anyio.lowlevel.checkpoint()
         while (await http.get(f"{pod.url}/health")).json()["valkey"]["connected"] != is_connected:
             assert (await http.get(f"{pod.url}/readyz")).status_code == 200
 

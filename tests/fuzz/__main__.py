@@ -17,7 +17,7 @@ from fuzz.mutate import CANARY
 from fuzz.service import open_service
 from slack_mcp.telemetry import configure_logging
 
-_NAMED = re.compile(r'"(?:api_app_id|connection_id|event_type|event_id|kind|method|tool)": "[^"]*"')
+_NAMED = re.compile(r'"(?:api_app_id|connection_id|event_type|event_id|kind|method|tool)": "(?:[^"\\]|\\.)*"')
 
 
 class Watched(io.StringIO):

@@ -55,7 +55,7 @@ def read_message(connection: Connection, raw: Mapping[str, Any], *, thread_ts: T
     """
     ts, user_id, bot_id = (string(raw.get(name)) for name in ("ts", "user", "bot_id"))
     said = clean(read_text(raw))[:MAX_MESSAGE_CHARS]
-    if not ts or not said or raw.get("subtype") not in KEPT_SUBTYPES:
+    if not ts or not said or (text(raw, "subtype") or None) not in KEPT_SUBTYPES:
         return None
     name = string(raw.get("username")) or text(raw.get("bot_profile"), "name")
     return ThreadMessage(

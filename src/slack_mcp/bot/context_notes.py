@@ -12,6 +12,7 @@ from slack_mcp.core.ids import ChannelId
 from slack_mcp.core.model import Claim, Connection, JournalledEvent
 from slack_mcp.ports.store import TurnStore
 from slack_mcp.ports.transcript import Transcript
+from slack_mcp.protocol.answers import text
 from slack_mcp.protocol.authors import is_direct, is_named, is_own, is_reply
 from slack_mcp.protocol.events import EDIT_SUBTYPES, MESSAGE_TYPES, EventCallback, parse_envelope, read_event
 from slack_mcp.protocol.message_text import read_text
@@ -69,8 +70,8 @@ class ThreadNotes:
         if event.channel_id is None or event.ts is None or not _may_be_heard(connection, event):
             return
         if event.subtype in EDIT_SUBTYPES:
-            text = clean(read_text(_read_edited(message) or {}))[:MAX_MESSAGE_CHARS]
-            await self._transcript.replace_text(connection.connection_id, event.channel_id, event.ts, text)
+            shown = clean(read_text(_read_edited(message) or {}))[:MAX_MESSAGE_CHARS]
+            await self._transcript.replace_text(connection.connection_id, event.channel_id, event.ts, shown)
         elif isinstance(decision, Addressed) or await self._takes_part(connection, event.channel_id, event, decision):
             said = read_message(connection, message, thread_ts=event.thread_ts or event.ts)
             if said is not None:
@@ -128,7 +129,7 @@ def _read_edited(message: Mapping[str, Any]) -> Mapping[str, Any] | None:
     Source: https://docs.slack.dev/reference/events/message/message_changed.
     """
     inner = message.get("message")
-    if message.get("subtype") in _DELETED or not isinstance(inner, Mapping) or inner.get("subtype") in _DELETED:
+    if text(message, "subtype") in _DELETED or not isinstance(inner, Mapping) or text(inner, "subtype") in _DELETED:
         return None
     return {name: inner[name] for name in _SHOWN if name in inner}
 

@@ -221,6 +221,15 @@ def test_a_question_that_waits_is_asked_as_it_was_edited() -> None:
     assert message == {**read_event(make_event().payload), "text": "<@UBOT> what is down, again?"}
 
 
+@pytest.mark.parametrize("subtype", [{"type": "x"}, ["x"], 7])
+async def test_a_subtype_that_is_no_word_is_as_good_as_absent(subtype: Any) -> None:
+    ear = Ear()
+    await ear.hear(**IN_THREAD, subtype=subtype)
+    assert ear.texts == ["also"]
+    await ear.hear(**edit("better", subtype=subtype))
+    assert ear.texts == ["better"]
+
+
 def test_a_question_that_was_deleted_is_not_asked() -> None:
     assert correct_first(edit(None, ts=ROOT, thread_ts=None)) is None
 
