@@ -1,17 +1,16 @@
 """What stands for the service behind the commands, importable from everywhere below tests/."""
 
 import json
-import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import httpx2
-import structlog
 from configuration_fakes import FakeConnectionStore, FakeSlack
 from identity_fakes import FakeKeyStore
+from kept_logs import putting_logs_back
 from operation_fakes import FakeDeliveries, FakeOperations
 from stepping_clock import SteppingClock
 from tool_fakes import FakeAudit
@@ -180,7 +179,7 @@ class Commands:
             load_demo=lambda: FakeDemo(self),
             load_doctor=lambda: FakeDoctor(self),
         )
-        with _putting_logs_back():
+        with putting_logs_back():
             result = CliRunner().invoke(cli, list(arguments), obj=seam, input=answers)
         assert CANARY not in result.output, result.output
         return result
@@ -242,20 +241,6 @@ class FakeDemo:
     def run(self, settings: Settings, *, port: int | None, say: str | None, echo: Callable[[str], None]) -> None:
         self._commands.demos.append((port, say))
         echo("said")
-
-
-@contextmanager
-def _putting_logs_back() -> Iterator[None]:
-    """Send the log where it went before: a command sends it to its own standard error, which is closed at its end."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    try:
-        yield
-    finally:
-        root.handlers[:] = handlers
-        root.setLevel(level)
-        logging.getLogger("uvicorn.access").disabled = False
-        structlog.reset_defaults()
 
 
 class FakeDoctor:

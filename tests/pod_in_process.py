@@ -2,7 +2,6 @@
 
 import io
 import json
-import logging
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
@@ -12,8 +11,8 @@ from typing import Any
 
 import anyio
 import anyio.lowlevel
-import structlog
 from fake_openai import FakeOpenAi
+from kept_logs import putting_logs_back
 
 from slack_mcp.app import open_admin, open_pod
 from slack_mcp.app.compose import Admin
@@ -239,13 +238,6 @@ def make_connection(workspace: Workspace, settings: ConnectionSettings) -> Conne
 @contextmanager
 def _logging_to(log: Log) -> Iterator[None]:
     """Write every line of the process, ours and the libraries', to the log as the service would, at debug."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    configure_logging(level="debug", log_format="json", stream=log)
-    try:
+    with putting_logs_back():
+        configure_logging(level="debug", log_format="json", stream=log)
         yield
-    finally:
-        root.handlers[:] = handlers
-        root.setLevel(level)
-        logging.getLogger("uvicorn.access").disabled = False
-        structlog.reset_defaults()

@@ -12,6 +12,7 @@ from typing import Any
 
 import anyio
 import pytest
+from people import People
 from processes import AnswerCount, Fleet, make_connection, make_workspace, open_fleet
 
 from slack_mcp.app import open_admin
@@ -74,36 +75,13 @@ async def prepare_as_before(fleet: Fleet, workspace: Workspace) -> None:
     await fleet.execute(OLD_EVENT, connection.connection_id, payload, OLD_EVENTS)
 
 
-class Conversations:
-    """People who ask one question after the other, each in a direct message, until it is enough."""
-
-    def __init__(self, simulator: Simulator, workspace: Workspace) -> None:
-        self._simulator = simulator
-        self._workspace = workspace
-        self.asked = 0
-        self.is_enough = False
-
-    async def hold(self, person: str) -> None:
-        channel = self._workspace.open_im(person).channel_id
-        root: str | None = None
-        while not self.is_enough:
-            posted = self._workspace.say(person, channel, f"question {self.asked}", root)
-            root = root or posted.message.ts
-            self.asked += 1
-            for envelope in posted.envelopes:
-                assert (await self._simulator.deliver(self._workspace.team_id, envelope)).is_accepted
-            await self._simulator.wait_for_answer(
-                self._workspace.team_id, channel, root, text=posted.message.text, timeout_s=60
-            )
-
-
 async def test_everything_is_sealed_anew_under_load_also_after_a_run_that_was_killed(
     postgres_url: str, tmp_path: Path
 ) -> None:
     workspace = make_workspace(people=PEOPLE)
     simulator = Simulator(workspace, time_scale=0.02, concurrency=100)
     answers = AnswerCount(workspace)
-    people = Conversations(simulator, workspace)
+    people = People(simulator, workspace)
     with anyio.fail_after(400):
         async with (
             serve(simulator) as address,
@@ -119,7 +97,7 @@ async def test_everything_is_sealed_anew_under_load_also_after_a_run_that_was_ki
             assert before["left"] >= OLD_EVENTS
             async with anyio.create_task_group() as tasks:
                 for person in range(PEOPLE):
-                    tasks.start_soon(people.hold, f"U{person}")
+                    tasks.start_soon(people.ask, f"U{person}")
                 await simulator.changes.wait_until(lambda: len(answers) >= PEOPLE)
                 done_when_killed = await rotate_and_be_killed(fleet)
                 assert done_when_killed < OLD_EVENTS

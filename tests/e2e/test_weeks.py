@@ -5,9 +5,10 @@ from pathlib import Path
 import anyio
 import asyncpg
 import pytest
+from people import People
 from processes import AnswerCount, Fleet, make_workspace, open_fleet
 
-from slack_mcp.simulator import Simulator, Workspace, serve
+from slack_mcp.simulator import Simulator, serve
 from slack_mcp.store.weeks import NOW_S, WEEK_S, get_week, list_weeks, make_weeks
 
 pytestmark = pytest.mark.anyio
@@ -44,31 +45,6 @@ async def make_old(fleet: Fleet, connection_id: str) -> list[str]:
         return [week.name for week in await list_weeks(driver) if week.end_s <= now_s - WEEK_S]
     finally:
         await driver.close()
-
-
-class People:
-    """Ask one question after the other, each in a direct message, until it is enough."""
-
-    def __init__(self, simulator: Simulator, workspace: Workspace) -> None:
-        self._simulator = simulator
-        self._workspace = workspace
-        self.accepted: list[str] = []
-        self.asked = 0
-        self.is_enough = False
-
-    async def ask(self, person: str) -> None:
-        channel = self._workspace.open_im(person).channel_id
-        root: str | None = None
-        while not self.is_enough:
-            posted = self._workspace.say(person, channel, f"question {self.asked}", root)
-            root = root or posted.message.ts
-            self.asked += 1
-            for envelope in posted.envelopes:
-                assert (await self._simulator.deliver(self._workspace.team_id, envelope)).is_accepted
-                self.accepted.append(envelope["event_id"])
-            await self._simulator.wait_for_answer(
-                self._workspace.team_id, channel, root, text=posted.message.text, timeout_s=60
-            )
 
 
 async def test_a_week_is_dropped_under_load(postgres_url: str, tmp_path: Path) -> None:
